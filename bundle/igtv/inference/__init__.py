@@ -1,0 +1,1 @@
+"""From a trained network to files: whole volumes, masks, maps, pictures, and what made them."""
