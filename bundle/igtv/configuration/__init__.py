@@ -1,0 +1,1 @@
+"""Checks on the merged configuration of a bundle verb."""

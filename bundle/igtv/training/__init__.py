@@ -1,0 +1,1 @@
+"""Training: optimisation, handlers of the ignite engines, resume, and the session that ties them together."""

@@ -1,0 +1,40 @@
+"""Exponential moving average of the weights, kept by ignite, with a state that a resumed run restores."""
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import EMAHandler
+
+
+class MovingAverage:
+    """`ema_model` follows the network: after each step w_ema <- decay * w_ema + (1 - decay) * w.
+
+    The decay is lower at first (min(decay, (1 + step) / (10 + step))), so that the average forgets the random start.
+
+    Args:
+        network: network being trained (DDP is looked through).
+        decay: weight of the past, in (0, 1).
+        enabled: without it the network itself is what is evaluated.
+    """
+
+    def __init__(self, network: torch.nn.Module, decay: float, enabled: bool = True) -> None:
+        bare = network.module if isinstance(network, torch.nn.parallel.DistributedDataParallel) else network
+        self.decay = decay
+        self.handler = EMAHandler(bare, momentum=1.0 - decay) if enabled else None
+        self.model = self.handler.ema_model if enabled else bare
+
+    def attach(self, engine: Engine) -> None:
+        if self.handler is None:
+            return
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._set_momentum)
+        self.handler.attach(engine, warn_if_exists=False)
+
+    def _set_momentum(self, engine: Engine) -> None:
+        step = engine.state.iteration
+        engine.state.ema_momentum = 1.0 - min(self.decay, (1 + step) / (10 + step))
+
+    def state_dict(self) -> dict:
+        return self.model.state_dict() if self.handler is not None else {}
+
+    def load_state_dict(self, state: dict) -> None:
+        if self.handler is not None:
+            self.model.load_state_dict(state)
