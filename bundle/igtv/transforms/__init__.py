@@ -1,0 +1,1 @@
+"""Own MONAI dictionary transforms: the random augmentation of PET/CT slabs (everything else is stock MONAI)."""
