@@ -1,0 +1,1 @@
+"""The IGTV network: one building block per file, put together in `igtv_network.py`."""
