@@ -128,31 +128,32 @@ def split_cases(
         cross_validation: see rule 2.
 
     Returns:
-        Cases with the keys `case`, `ct`, `pet`, `ct_kind` and, where there is one, `label`.
+        Cases with the keys `case`, `ct`, `pet`, `ct_kind` and, where there is one, `label`. Empty where the file has
+        no list for the part (such as no `testing`).
 
     Raises:
-        ValueError: unknown part or fold, fewer patients than folds, or nothing left for the part.
+        ValueError: unknown part or fold, fewer patients than folds, or a fold that leaves nothing for the part.
     """
     if part not in PARTS:
         raise ValueError(f"part={part!r} is unknown: choose one of {', '.join(PARTS)}")
     fold = 0 if fold is None or fold == -1 else fold
-    if part == "testing":
-        chosen = list(datalist.testing)
+    if part == "testing" or not (datalist.training or datalist.validation):
+        chosen = datalist.testing if part == "testing" else ()
     elif not cross_validation and not datalist.has_folds and datalist.validation:
         if fold != 0:
             raise ValueError(
                 f"fold={fold}, but {datalist.path} gives `training` and `validation` lists without folds, so there is "
                 "only fold 0: add `fold` to its items or set cross_validation to pool both lists into folds"
             )
-        chosen = list(getattr(datalist, part))
+        chosen = getattr(datalist, part)
     else:
         folds = _folds(datalist, num_folds, seed, cross_validation)
         known = sorted({number for _, number in folds})
         if fold not in known:
             raise ValueError(f"fold={fold} is not among the folds {known} of {datalist.path}")
         chosen = [item for item, number in folds if (number == fold) == (part == "validation")]
-    if not chosen:
-        raise ValueError(f"{datalist.path} leaves no case for part={part!r} with fold={fold}")
+        if not chosen:
+            raise ValueError(f"{datalist.path} leaves no case for {part} with fold={fold}")
     return [item.as_case() for item in chosen]
 
 
