@@ -1,0 +1,66 @@
+"""One bad case must not stop the others: a data set and an evaluator that note a failure and go on."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from monai.data import Dataset
+from monai.engines import SupervisedEvaluator
+
+FAILURE = "failure"
+
+logger = logging.getLogger(__name__)
+
+
+class CaseDataset(Dataset):
+    """`monai.data.Dataset` whose item is {"case", "failure"} where its transforms raised; needs batch size 1."""
+
+    def _transform(self, index: int) -> Any:
+        try:
+            return super()._transform(index)
+        except Exception as error:
+            return {"case": self.data[index]["case"], FAILURE: failure_text(error)}
+
+
+class CaseEvaluator(SupervisedEvaluator):
+    """`SupervisedEvaluator` that lists cases it could not segment and goes on with the next.
+
+    After a failed case `engine.state.output` and `engine.state.batch` are empty lists, so handlers that walk over
+    them have nothing to do. `failures` maps the case name to the reason.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.failures: dict[str, str] = {}
+        super().__init__(*args, **kwargs)
+
+    def run(self) -> None:
+        self.failures.clear()
+        super().run()
+
+    def _iteration(self, engine: SupervisedEvaluator, batchdata: Mapping[str, Any]) -> Any:
+        case = str(batchdata["case"][0]) if "case" in batchdata else f"number {engine.state.iteration}"
+        if FAILURE in batchdata:
+            return self._failed(engine, case, batchdata[FAILURE][0])
+        try:
+            return super()._iteration(engine, batchdata)
+        except Exception as error:
+            logger.debug("Case %s failed", case, exc_info=True)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()  # after running out of memory the next, smaller case may fit
+            return self._failed(engine, case, failure_text(error))
+
+    def _failed(self, engine: SupervisedEvaluator, case: str, reason: str) -> list:
+        self.failures[case] = reason
+        logger.error("Case %s: not segmented, going on with the next. %s", case, reason)
+        engine.state.output, engine.state.batch = [], []
+        return engine.state.output
+
+
+def failure_text(error: BaseException) -> str:
+    """The error and its first cause in one line; MONAI wraps the reason in "applying transform ..."."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    text = " ".join(str(root).split())
+    return f"{type(root).__name__}: {text}" if text else type(root).__name__

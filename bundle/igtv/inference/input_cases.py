@@ -1,0 +1,142 @@
+"""Which patients to segment: a datalist, a folder of cases, or one CT with its PET."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..data.datalist import PARTS, read_datalist
+
+SUFFIXES = (".nii.gz", ".nii")
+DATALIST_NAME = "dataset.json"
+
+
+def find_cases(
+    dataset_dir: str | Path | None = None,
+    datalist: str | Path | None = None,
+    ct_path: str | Path | None = None,
+    pet_path: str | Path | None = None,
+    section: str | None = None,
+) -> list[dict[str, str]]:
+    """Find the CT and PET of every case; the first of these that is given decides.
+
+    1. `ct_path` and `pet_path`: one case.
+    2. `datalist`: a datalist JSON with paths relative to `dataset_dir` (by default its own folder).
+    3. `dataset_dir`: a folder with a `dataset.json`, with one folder `<case>/{ct,pet}.nii[.gz]` per case, or with
+       `ct` and `pet` themselves.
+
+    Args:
+        dataset_dir: folder of the data.
+        datalist: datalist JSON.
+        ct_path: CT in HU, NIfTI.
+        pet_path: PET in SUVbw (g/ml), NIfTI.
+        section: only this list of a datalist ("training", "validation" or "testing"); by default all of them.
+
+    Returns:
+        One dict per case, sorted by name in a folder and in file order in a datalist: `ct` and `pet` (paths), `case`
+        (the name of its results folder: `patient_id`, or the folder of its CT), `label` and `ct_kind` where a datalist
+        has them.
+
+    Raises:
+        FileNotFoundError: when there is no case, or a file named is missing. A missing PET is never made up.
+        ValueError: for a wrong section, files that are not NIfTI, or two cases of one name.
+    """
+    if ct_path or pet_path:
+        cases = [_pair(ct_path, pet_path)]
+    elif datalist:
+        cases = _from_datalist(Path(datalist), dataset_dir, section)
+    elif dataset_dir:
+        cases = _from_folder(Path(dataset_dir), section)
+    else:
+        raise ValueError("Nothing to segment: give dataset_dir, datalist, or ct_path and pet_path.")
+    _check_files(cases)
+    _check_names(cases)
+    return cases
+
+
+def check_case_name(name: str) -> str:
+    """`name`, if it can be the name of a folder on every common file system.
+
+    Raises:
+        ValueError: when it cannot.
+    """
+    if not name or name[0] in ". " or name[-1] in ". " or len(name) > 150 or re.search(r'[\x00-\x1f<>:"/\\|?*]', name):
+        raise ValueError(
+            f"Case name {name!r} cannot name a results folder: use letters, digits, - and _ "
+            "in patient_id, or for the folder of the CT."
+        )
+    return name
+
+
+def _pair(ct_path: str | Path | None, pet_path: str | Path | None) -> dict[str, str]:
+    if not ct_path or not pet_path:
+        missing, given = ("pet_path", ct_path) if ct_path else ("ct_path", pet_path)
+        raise ValueError(f"{missing} is missing for {given}: CT and PET are needed together.")
+    return {"ct": str(ct_path), "pet": str(pet_path), "case": _folder_case(ct_path)}
+
+
+def _folder_case(ct_path: str | Path) -> str:
+    return Path(ct_path).absolute().parent.name
+
+
+def _from_datalist(datalist: Path, dataset_dir: str | Path | None, section: str | None) -> list[dict[str, str]]:
+    if section is not None and section not in PARTS:
+        raise ValueError(f"section is '{section}'; a datalist has {', '.join(PARTS)}.")
+    content = read_datalist(datalist, dataset_dir)
+    items = [item for name in PARTS if section in (None, name) for item in getattr(content, name)]
+    if not items:
+        raise FileNotFoundError(f"Datalist {datalist} lists no case under '{section}'.")
+    return [item.as_case() for item in items]
+
+
+def _from_folder(folder: Path, section: str | None) -> list[dict[str, str]]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"dataset_dir {folder} is not a folder.")
+    if (folder / DATALIST_NAME).is_file():
+        return _from_datalist(folder / DATALIST_NAME, folder, section)
+    candidates = [folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")]
+    cases, incomplete = [], []
+    for candidate in candidates:
+        ct, pet = _image(candidate, "ct"), _image(candidate, "pet")
+        if ct and pet:
+            cases.append({"ct": str(ct), "pet": str(pet), "case": _folder_case(ct)})
+        elif ct or pet:
+            incomplete.append(f"{candidate.name} (no {'PET' if ct else 'CT'})")
+    if incomplete:
+        raise FileNotFoundError(
+            f"{folder}: CT and PET are needed together, incomplete: {', '.join(incomplete)}. "
+            "Add the missing ct.nii.gz or pet.nii.gz, or move these folders away."
+        )
+    if not cases:
+        raise FileNotFoundError(
+            f"No case in {folder}: expected <case>/ct.nii.gz with <case>/pet.nii.gz, or a {DATALIST_NAME}."
+        )
+    return cases
+
+
+def _image(folder: Path, name: str) -> Path | None:
+    return next((folder / (name + suffix) for suffix in SUFFIXES if (folder / (name + suffix)).is_file()), None)
+
+
+def _check_files(cases: Sequence[Mapping[str, str]]) -> None:
+    for case in cases:
+        for key in ("ct", "pet"):
+            if not Path(case[key]).is_file():
+                raise FileNotFoundError(f"Case {case['case']}: {key.upper()} file {case[key]} does not exist.")
+            if not case[key].endswith(SUFFIXES):
+                raise ValueError(
+                    f"Case {case['case']}: {case[key]} is not NIfTI ({', '.join(SUFFIXES)}); convert DICOM first."
+                )
+
+
+def _check_names(cases: Sequence[Mapping[str, str]]) -> None:
+    for case in cases:
+        check_case_name(case["case"])
+    # names that differ only in case would share a folder on some file systems
+    counts = Counter(case["case"].lower() for case in cases)
+    twice = sorted({case["case"] for case in cases if counts[case["case"].lower()] > 1})
+    if twice:
+        raise ValueError(
+            f"Case names used more than once: {', '.join(twice)}. Results would overwrite each other; "
+            "give each case its own patient_id or folder."
+        )
