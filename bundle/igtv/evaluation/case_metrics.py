@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .ends import END_LENGTH_MM, end_metrics
 from .lesions import lesion_metrics
 from .masks import check_pair
-from .overlap import centroid_shift, voxel_counts, volume_metrics
+from .overlap import centroid_shift, volume_metrics, voxel_counts
 from .surfaces import margin_for_coverage, surface_metrics
 
 

@@ -51,7 +51,7 @@ def bootstrap_mean_interval(
 def summarise(
     values: Sequence[float], confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, float]:
-    """Mean with bootstrap interval, SD (n - 1), median, quartiles, range; `n` defined values, `n_undefined` NaN ones."""
+    """Mean with bootstrap interval, SD (n - 1), median, quartiles, range; `n` counts the defined values."""
     defined = _defined(values)
     numbers = {"n": len(defined), "n_undefined": int(np.size(values) - len(defined))}
     names = ("mean", "ci_low", "ci_high", "sd", "median", "q1", "q3", "min", "max")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,6 +41,12 @@ def surface_metrics(pred: np.ndarray, label: np.ndarray, spacing_mm: Sequence[fl
         return dict.fromkeys(nsd_names, 0.0) | distances
     pred, label = (torch.from_numpy(mask.copy())[None, None] for mask in crop_to_foreground(pred, label))
     pair = {"y_pred": pred, "y": label, "include_background": True, "spacing": list(spacing_mm)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 calls itself with an option it has deprecated
+        return _monai_metrics(pair, nsd_names)
+
+
+def _monai_metrics(pair: dict, nsd_names: Sequence[str]) -> dict[str, float]:
     nsd = {
         name: compute_surface_dice(class_thresholds=[tolerance], use_subvoxels=True, **pair).item()
         for name, tolerance in zip(nsd_names, TOLERANCES_MM, strict=True)

@@ -1,0 +1,132 @@
+"""Threshold baselines: what a SUV threshold and the largest component reach without any learning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from .evaluate import CaseEvaluator
+from .masks import as_binary_mask, crop_to_foreground, largest_component
+from .overlap import dice
+from .volumes import case_name, load_case
+
+# SUV 0.5 to 10. Half steps, as thresholds are quoted: a few dozen patients cannot tell finer ones apart.
+THRESHOLD_GRID = tuple(0.5 * step for step in range(1, 21))
+FRACTION_OF_MAX = 0.41  # the usual fixed fraction for FDG (EANM guideline 2.0, doi 10.1007/s00259-014-2961-x)
+
+
+@dataclass(frozen=True)
+class ThresholdChoice:
+    """The chosen threshold in SUV (g/ml), and the mean training Dice of each one tried."""
+
+    threshold_suv: float
+    mean_dice: dict[float, float]
+
+
+def fixed_threshold_mask(pet_suv: np.ndarray, threshold_suv: float) -> np.ndarray:
+    """Largest component of SUV > threshold; PET (X, Y, Z) in SUVbw (g/ml)."""
+    return largest_component(np.asarray(pet_suv) > threshold_suv)
+
+
+def fraction_of_max_mask(pet_suv: np.ndarray, fraction: float = FRACTION_OF_MAX) -> np.ndarray:
+    """Largest component of SUV > fraction of the maximum of the volume.
+
+    The maximum is that of what it is given: in a whole thorax the heart or the brain may hold it, so this baseline
+    means something on crops around the tumour only.
+    """
+    pet_suv = np.asarray(pet_suv)
+    return largest_component(pet_suv > fraction * pet_suv.max())
+
+
+def choose_threshold(
+    cases: Iterable[tuple[np.ndarray, np.ndarray]], grid: Sequence[float] = THRESHOLD_GRID
+) -> ThresholdChoice:
+    """Choose the SUV threshold with the highest mean per-patient Dice, largest component applied.
+
+    Args:
+        cases: pairs of PET (X, Y, Z) in SUVbw and reference mask; of the training patients only. One is held at a
+            time, so a generator keeps memory flat.
+        grid: thresholds to try; of equal ones the lowest wins. Cases with an empty reference do not count.
+
+    Raises:
+        ValueError: no case with a tumour, or an empty grid.
+    """
+    if not len(grid):
+        raise ValueError("the grid of thresholds is empty")
+    table = [_dice_by_threshold(pet, label, grid) for pet, label in cases]
+    table = [row for row in table if not np.isnan(row[0])]
+    if not table:
+        raise ValueError("no training case with a tumour: the threshold cannot be chosen")
+    means = np.mean(table, axis=0)
+    return ThresholdChoice(float(grid[int(means.argmax())]), dict(zip(map(float, grid), means.tolist(), strict=True)))
+
+
+def _dice_by_threshold(pet_suv: np.ndarray, label: np.ndarray, grid: Sequence[float]) -> list[float]:
+    label = as_binary_mask(label, "training label")
+    found = []
+    for threshold in grid:
+        above = np.asarray(pet_suv) > threshold
+        found.append(dice(*crop_to_foreground(largest_component(above), label)))
+    return found
+
+
+def evaluate_threshold_baselines(
+    training_cases: Sequence[Mapping], cases: Sequence[Mapping], output_dir: str | os.PathLike, **evaluator_settings
+) -> dict[str, dict]:
+    """Evaluate both baselines, the fixed threshold chosen on the training patients.
+
+    Writes one evaluation each to `<output_dir>/fixed_suv` and `<output_dir>/fraction_of_max`, which another run can be
+    compared with.
+
+    Args:
+        training_cases: items with the paths `pet` and `label`, for the choice of the threshold.
+        cases: items to evaluate: `pet`, `label` and, for the pictures, `ct`.
+        output_dir: where the two folders go.
+        **evaluator_settings: passed on to `CaseEvaluator`.
+
+    Returns:
+        {"fixed_suv": summary, "fraction_of_max": summary}; the first holds the chosen `threshold_suv`.
+
+    Raises:
+        ValueError: a patient is in both lists, or a case lacks PET or label.
+    """
+    both = {case_name(case) for case in training_cases} & {case_name(case) for case in cases}
+    if both:
+        raise ValueError(f"the threshold must not be chosen on patients it is evaluated on: {sorted(both)}")
+    pairs = (_pet_and_label(case) for case in tqdm(training_cases, desc="choosing the threshold", unit="case"))
+    choice = choose_threshold(pairs)
+    arms = {
+        "fixed_suv": (f"SUV > {choice.threshold_suv:g}", lambda pet: fixed_threshold_mask(pet, choice.threshold_suv)),
+        "fraction_of_max": (f"SUV > {FRACTION_OF_MAX:.0%} of the maximum", fraction_of_max_mask),
+    }
+    evaluators = {
+        arm: CaseEvaluator(os.path.join(output_dir, arm), name=f"{name}, largest component", **evaluator_settings)
+        for arm, (name, _) in arms.items()
+    }
+    for case in tqdm(cases, desc="threshold baselines", unit="case"):
+        volumes = load_case(case, ("label", "ct", "pet"))
+        if volumes["pet"] is None:
+            raise ValueError(f"{case_name(case)}: a threshold baseline needs the PET")
+        for arm, (_, segment) in arms.items():
+            evaluators[arm].add(
+                case_name(case),
+                segment(volumes["pet"]),
+                volumes["label"],
+                volumes["spacing_mm"],
+                volumes["ct"],
+                volumes["pet"],
+            )
+    summaries = {arm: evaluator.finish() for arm, evaluator in evaluators.items()}
+    summaries["fixed_suv"]["threshold_suv"] = choice.threshold_suv
+    return summaries
+
+
+def _pet_and_label(case: Mapping) -> tuple[np.ndarray, np.ndarray]:
+    volumes = load_case(case, ("label", "pet"))
+    if volumes["pet"] is None:
+        raise ValueError(f"{case_name(case)}: a threshold baseline needs the PET")
+    return volumes["pet"], volumes["label"]

@@ -1,0 +1,211 @@
+"""Evaluate a run: case by case, one row and one picture each, then table, summary and report."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..inference.overlay import save_overlay
+from .case_metrics import case_metrics
+from .compare import compare_runs
+from .ends import END_LENGTH_MM
+from .masks import check_pair
+from .report import render_report
+from .statistics import RESAMPLES
+from .summary import summarise_run
+from .tables import METRICS_FILE, read_rows, write_json, write_rows, write_text
+from .volumes import case_name, load_case
+
+SUMMARY_FILE, REPORT_FILE, COMPARE_FILE = "summary.json", "report.html", "compare.json"
+
+OVERLAY_FILE = "evaluation.png"
+
+
+def measure_case(
+    output_dir: str | os.PathLike,
+    case: str,
+    pred,
+    label,
+    spacing_mm: Sequence[float],
+    ct_hu=None,
+    pet_suv=None,
+    end_length_mm: float = END_LENGTH_MM,
+) -> dict:
+    """Metrics of one case, and its picture in `<output_dir>/<case>/evaluation.png` when there is a CT.
+
+    Args and errors as in `CaseEvaluator.add`.
+
+    Returns:
+        The row: `case`, then the columns of `case_metrics`.
+    """
+    case = case_name({"case": case})
+    pred, label, spacing = check_pair(pred, label, spacing_mm, case)
+    row = {"case": case} | case_metrics(pred, label, spacing, case, end_length_mm)
+    if ct_hu is not None:
+        verdict = "no reference target" if np.isnan(row["dice"]) else f"Dice {row['dice']:.3f}"
+        title = f"{case}: {verdict}, reference {row['volume_reference_ml']:.1f} ml"
+        masks = {"reference": label, "prediction": pred}
+        pet = None if pet_suv is None else np.asarray(pet_suv)
+        save_overlay(Path(output_dir) / case / OVERLAY_FILE, np.asarray(ct_hu), pet, masks, spacing, title=title)
+    return row
+
+
+class CaseEvaluator:
+    """Takes cases one by one and keeps only their numbers, so memory does not grow with the number of cases.
+
+    Args:
+        output_dir: where metrics.csv, summary.json, report.html, `<case>/evaluation.png` and, with a comparison,
+            compare.json go.
+        name: of what is evaluated, shown in the report.
+        note: a line for the report, such as the attribution of the data.
+        compare: folder or metrics.csv of another evaluation of the same patients.
+        end_length_mm: length of one end of the target along z.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+        report_cases: number of cases, worst first, whose picture goes into the report.
+
+    Raises:
+        FileNotFoundError: nothing to compare with under `compare`; checked at once, not after hours of inference.
+        ValueError: `compare` is not an evaluation.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike,
+        name: str = "prediction",
+        note: str = "",
+        compare: str | os.PathLike | None = None,
+        end_length_mm: float = END_LENGTH_MM,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+        report_cases: int = 12,
+    ):
+        self.output_dir = Path(output_dir)
+        self.name, self.note = name, note
+        self.end_length_mm, self.resamples, self.seed = end_length_mm, resamples, seed
+        self.report_cases = report_cases
+        self.rows: list[dict] = []
+        self._other_rows = read_rows(compare) if compare else None
+        self._other_name = _run_name(compare) if compare else ""
+
+    def add(self, case: str, pred, label, spacing_mm: Sequence[float], ct_hu=None, pet_suv=None) -> dict:
+        """Measure one case and draw its picture.
+
+        Args:
+            case: pseudonymous name; becomes a folder name.
+            pred: predicted mask (X, Y, Z) in RAS, values 0 and 1.
+            label: reference mask (X, Y, Z).
+            spacing_mm: voxel size (x, y, z).
+            ct_hu: CT (X, Y, Z) in HU; without it there is no picture.
+            pet_suv: PET (X, Y, Z) in SUVbw (g/ml) on the same grid.
+
+        Returns:
+            The row of the case.
+
+        Raises:
+            ValueError: the case came before, or masks and voxel size cannot be compared.
+        """
+        return self.add_row(
+            measure_case(self.output_dir, case, pred, label, spacing_mm, ct_hu, pet_suv, self.end_length_mm)
+        )
+
+    def add_row(self, row: dict) -> dict:
+        """Take a row that `measure_case` made, in another process for example."""
+        if any(row["case"] == known["case"] for known in self.rows):
+            raise ValueError(f"{row['case']} was evaluated before: every patient counts once")
+        self.rows.append(row)
+        return row
+
+    def finish(self) -> dict:
+        """Write metrics.csv, summary.json, report.html and compare.json.
+
+        Returns:
+            The summary (see `summary.summarise_run`), with `comparison` when there is one.
+
+        Raises:
+            ValueError: no case was added, or the other run holds different patients.
+        """
+        if not self.rows:
+            raise ValueError(f"nothing to evaluate: no case was added for {self.output_dir}")
+        rows = sorted(self.rows, key=lambda row: row["case"])
+        write_rows(self.output_dir / METRICS_FILE, rows)  # first: the numbers survive a comparison that fails
+        summary = summarise_run(rows, self.name, self.end_length_mm, self.resamples, self.seed)
+        if self._other_rows is not None:
+            comparison = compare_runs(
+                rows, self._other_rows, self.name, self._other_name, resamples=self.resamples, seed=self.seed
+            )
+            write_json(self.output_dir / COMPARE_FILE, comparison)
+            summary["comparison"] = comparison
+        write_json(self.output_dir / SUMMARY_FILE, summary)
+        pictures = {row["case"]: self.output_dir / row["case"] / OVERLAY_FILE for row in rows}
+        html = render_report(summary, rows, pictures, self.note, self.report_cases)
+        write_text(self.output_dir / REPORT_FILE, html)
+        return summary
+
+
+def evaluate_predictions(
+    cases: Sequence[Mapping], output_dir: str | os.PathLike, workers: int = 1, progress: bool = True, **settings
+) -> dict:
+    """Evaluate predictions that lie on disk (or in memory).
+
+    Args:
+        cases: one mapping per case: `label` and `pred`, optionally `ct` and `pet` for the picture, as paths or as
+            arrays (X, Y, Z) in RAS with `spacing_mm`; `case` or `patient_id`, else the folder of the CT names it.
+        output_dir: see `CaseEvaluator`.
+        workers: processes that read, measure and draw.
+        progress: show a bar.
+        **settings: passed on to `CaseEvaluator` (name, note, compare, end_length_mm, resamples, seed, report_cases).
+
+    Returns:
+        The summary.
+
+    Raises:
+        FileNotFoundError: a named file is missing.
+        ValueError: no cases, a case without label or prediction, twice the same case, grids that differ.
+    """
+    names = [case_name(case) for case in cases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"every patient counts once, but these come more often: {twice}")
+    evaluator = CaseEvaluator(output_dir, **settings)
+    measure = partial(_measure_from_source, output_dir=str(output_dir), end_length_mm=evaluator.end_length_mm)
+    bar = partial(tqdm, total=len(cases), desc="evaluating", unit="case", disable=not progress)
+    if workers > 1:
+        context = multiprocessing.get_context("spawn")  # forking a process that has used torch threads can hang
+        with ProcessPoolExecutor(min(workers, max(1, len(cases))), mp_context=context) as pool:
+            for row in bar(pool.map(measure, cases)):
+                evaluator.add_row(row)
+    else:
+        for row in bar(map(measure, cases)):
+            evaluator.add_row(row)
+    return evaluator.finish()
+
+
+def _measure_from_source(case: Mapping, output_dir: str, end_length_mm: float) -> dict:
+    name = case_name(case)
+    volumes = load_case(case)
+    if volumes["pred"] is None:
+        raise ValueError(f"{name}: there is no prediction to evaluate (`pred`)")
+    return measure_case(
+        output_dir,
+        name,
+        volumes["pred"],
+        volumes["label"],
+        volumes["spacing_mm"],
+        volumes["ct"],
+        volumes["pet"],
+        end_length_mm,
+    )
+
+
+def _run_name(run: str | os.PathLike) -> str:
+    """Name of the other run: its folder, not its path, which may hold a user's name."""
+    path = Path(run).resolve()
+    return path.name if path.is_dir() else path.parent.name

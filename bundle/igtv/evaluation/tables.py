@@ -1,0 +1,71 @@
+"""Tables of cases as CSV, summaries as JSON; written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..files import replacing
+from ..inference.manifest import json_safe
+
+NAN = float("nan")
+METRICS_FILE = "metrics.csv"
+
+
+def write_text(path: str | os.PathLike, text: str) -> Path:
+    """Write a text file in one step; its folder is made where missing."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def write_json(path: str | os.PathLike, content: Mapping) -> Path:
+    """Write JSON; NaN and infinity, which JSON does not know, become null."""
+    text = json.dumps(json_safe(content), indent=2, allow_nan=False)
+    return write_text(path, text + "\n")
+
+
+def write_rows(path: str | os.PathLike, rows: Sequence[Mapping]) -> Path:
+    """Write rows of equal columns as CSV; a metric that is not defined (NaN) is an empty cell."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: "" if _is_nan(value) else value for name, value in row.items()})
+    return Path(path)
+
+
+def read_rows(run: str | os.PathLike) -> list[dict]:
+    """Read the rows of an evaluation: its folder or its metrics.csv; empty cells become NaN.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a table of cases.
+    """
+    path = Path(run)
+    path = path / METRICS_FILE if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"no evaluation to compare with: {path} (give its folder or its {METRICS_FILE})")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not {"case", "dice"} <= set(rows[0]):
+        raise ValueError(f"{path} is not a table of an evaluation: it needs the columns `case` and `dice` and a row")
+    try:
+        return [{key: value if key == "case" else float(value or "nan") for key, value in row.items()} for row in rows]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds a cell that is not a number: {error}") from error
+
+
+def column(rows: Iterable[Mapping], name: str) -> np.ndarray:
+    """One column of the rows as floats, NaN where a row lacks it."""
+    return np.array([row.get(name, NAN) for row in rows], dtype=float)
+
+
+def _is_nan(value) -> bool:
+    return isinstance(value, float) and math.isnan(value)
