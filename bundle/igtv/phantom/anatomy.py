@@ -47,7 +47,7 @@ class Anatomy:
         return self.body_half_mm[0] - self.wall_mm, self.body_half_mm[1] - self.wall_mm
 
     def motion_share(self, z) -> np.ndarray:
-        """Share of the diaphragm's excursion that lung tissue at height z (mm) follows: 1 at the base, 0 at the apex."""
+        """Share of the diaphragm's excursion that lung at height z (mm) follows: 1 at the base, 0 at the apex."""
         return np.clip(1.0 - np.asarray(z, np.float32) / np.float32(self.apex_mm), 0.0, 1.0)
 
     def dome(self, x, y) -> np.ndarray:

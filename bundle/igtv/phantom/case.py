@@ -9,7 +9,7 @@ from .anatomy import Anatomy, draw_anatomy
 from .ct_physics import CtTiming, add_ct_noise, render_ct, time_slices
 from .distractors import Distractor, draw_distractors
 from .grid import Grid
-from .motion import Breathing, BreathTrace, Excursion, phase_centres
+from .motion import Breathing, Excursion, phase_centres
 from .pet_physics import add_pet_noise, attenuation_error, blur, render_uptake
 from .settings import CT_KINDS, PhantomSettings
 from .tumour import Tumour, draw_breathing, draw_tumour, map_lungs

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from .anatomy import Anatomy, paint, texture_on
+from .anatomy import Anatomy, texture_on
 from .distractors import HEART_MOTION, Distractor
 from .grid import Grid
 from .motion import Breathing, Excursion, phase_centres

@@ -17,6 +17,10 @@ from .tumour import LungMap, Tumour
 
 CLEARANCE_MM = 8.0
 HEART_MOTION = 0.35
+HOT_HEART_SHARE = 0.5
+HOT_HEART_SUV = (3.0, 10.0)
+FAINT_HEART_SUV = (1.5, 3.0)
+NODE_COUNT_SHARES = (0.4, 0.3, 0.2, 0.1)
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,14 @@ def _ventricle(rng, anatomy: Anatomy, diaphragm_mm: float) -> list[Distractor]:
     """Left ventricle: a shell of myocardium, from faint to the hottest thing in the picture."""
     heart = anatomy.heart_centre_mm
     centre = (heart[0] - 16.0, heart[1] - 2.0, heart[2] - 4.0)
+    # after fasting about half of the hearts stay near the blood pool
+    lowest, highest = HOT_HEART_SUV if rng.random() < HOT_HEART_SHARE else FAINT_HEART_SUV
     lesion = Lesion(
         name="myocardium",
         centre_mm=centre,
         semi_axes_mm=(rng.uniform(26, 31), rng.uniform(24, 29), rng.uniform(30, 36)),
         hu=anatomy.hu["blood"] + 8.0,
-        suv=float(np.exp(rng.uniform(np.log(1.5), np.log(10.0)))),
+        suv=float(np.exp(rng.uniform(np.log(lowest), np.log(highest)))),
         rotation=random_rotation(rng),
         core_share=0.62,
         core_hu=anatomy.hu["blood"],
@@ -95,7 +101,7 @@ def _ventricle(rng, anatomy: Anatomy, diaphragm_mm: float) -> list[Distractor]:
 def _nodes(rng, anatomy: Anatomy, diaphragm_mm: float) -> list[Distractor]:
     """Hot mediastinal and hilar lymph nodes, outside the lung."""
     nodes = []
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(rng.choice(len(NODE_COUNT_SHARES), p=NODE_COUNT_SHARES)):
         radius = rng.uniform(4.0, 10.0)
         side = rng.choice((-1.0, 1.0))
         height = anatomy.apex_mm * rng.uniform(0.35, 0.75)

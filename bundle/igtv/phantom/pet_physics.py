@@ -7,7 +7,7 @@ from .anatomy import Anatomy, paint
 from .distractors import HEART_MOTION, Distractor
 from .grid import Grid, block_mean
 from .lesion import Lesion
-from .motion import BreathTrace, Breathing, Excursion, time_average
+from .motion import Breathing, BreathTrace, Excursion, time_average
 from .tumour import Tumour
 
 FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))

@@ -73,7 +73,7 @@ class Recipe:
         training = [self._item(folder, i) | {"fold": i % self.num_folds} for i in self.training_indices]
         datalist = {
             "name": f"Thorax PET/CT phantom, task {self.settings.task}",
-            "description": "Simulated breathing thorax: CT in HU, PET in SUVbw (g/ml), target in the lung. No patient data.",
+            "description": "Simulated breathing thorax: CT in HU, PET in SUVbw (g/ml), no patient data.",
             "licence": "Apache-2.0",
             "phantom": True,
             "task": self.settings.task,

@@ -54,7 +54,7 @@ class PhantomSettings:
     diameter_median_mm: float = 28.0
     diameter_range_mm: tuple[float, float] = (12.0, 60.0)
     tumour_suv_median: float = 8.0
-    tumour_suv_range: tuple[float, float] = (2.5, 25.0)
+    tumour_suv_range: tuple[float, float] = (3.0, 25.0)
     ct_noise_hu: tuple[float, float] = (20.0, 40.0)
     pet_fwhm_mm: tuple[float, float] = (5.0, 7.0)
     pet_noise: tuple[float, float] = (0.10, 0.15)

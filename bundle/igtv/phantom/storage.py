@@ -1,4 +1,4 @@
-"""Files of one case: CT, PET, label, per-phase truth and facts, written so that a half-made case is never taken as whole."""
+"""Files of one case: CT, PET, label, per-phase truth and facts; a half-made case is never taken as whole."""
 
 import json
 from pathlib import Path

@@ -97,7 +97,7 @@ def draw_tumour(rng: np.random.Generator, settings: PhantomSettings, lungs: Lung
     site = str(rng.choice(SITES, p=SITE_SHARES[lobe]))
     kind = str(rng.choice(KINDS, p=KIND_SHARES))
     diameter = float(np.clip(rng.lognormal(np.log(settings.diameter_median_mm), 0.45), *settings.diameter_range_mm))
-    suv = float(np.clip(rng.lognormal(np.log(settings.tumour_suv_median), 0.6), *settings.tumour_suv_range))
+    suv = float(np.clip(rng.lognormal(np.log(settings.tumour_suv_median), 0.5), *settings.tumour_suv_range))
     centre = _place(rng, lungs, anatomy, lobe, site, diameter / 2)
     lesion = _body(rng, kind, centre, diameter, suv)
     return Tumour(lesion, _draw_excursion(rng, settings, lobe, site), lobe, site, kind, diameter)
