@@ -137,5 +137,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} holds a {type(content).__name__} and no named weights")
     weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     if not weights:
-        raise ValueError(f"{path} holds no weights; its entries are {', '.join(map(str, list(content)[:_NAMES_SHOWN]))}")
+        raise ValueError(
+            f"{path} holds no weights; its entries are {', '.join(map(str, list(content)[:_NAMES_SHOWN]))}"
+        )
     return weights

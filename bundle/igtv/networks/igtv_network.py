@@ -13,8 +13,6 @@ from .variants import NetworkSize, network_size
 from .vss_encoder import VSSEncoder
 
 SCALES = 4
-SIZE_STEP = 32
-SMALLEST_SIZE = 64
 
 
 class ScaleFusion(nn.Module):
@@ -175,6 +173,15 @@ class IGTVNetwork(nn.Module):
             chosen.append(stack.flatten(0, 1))
         logits = self.head(self.decoder(chosen[:4]), chosen[4:])
         return logits.unflatten(0, [logits.shape[0] // count, count]).permute(0, 2, 3, 4, 1)
+
+    def train(self, mode: bool = True) -> "IGTVNetwork":
+        """Set the mode; parts whose parameters all rest stay in evaluation mode, so their statistics rest too."""
+        super().train(mode)
+        for part in self.children():
+            parameters = list(part.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                part.eval()
+        return self
 
     def _check_input(self, x: Tensor) -> None:
         if x.dim() != 5 or x.shape[1] != self.in_channels:
