@@ -1,7 +1,10 @@
 """One bad case must not stop the others: a data set and an evaluator that note a failure and go on."""
 
 import logging
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +23,9 @@ class CaseDataset(Dataset):
         try:
             return super()._transform(index)
         except Exception as error:
-            return {"case": self.data[index]["case"], FAILURE: failure_text(error)}
+            item = self.data[index]
+            paths = [item[key] for key in ("ct", "pet", "label") if key in item]
+            return {"case": item["case"], FAILURE: failure_text(error, paths)}
 
 
 class CaseEvaluator(SupervisedEvaluator):
@@ -57,10 +62,19 @@ class CaseEvaluator(SupervisedEvaluator):
         return engine.state.output
 
 
-def failure_text(error: BaseException) -> str:
-    """The error and its first cause in one line; MONAI wraps the reason in "applying transform ..."."""
-    root = error
-    while root.__cause__ is not None:
-        root = root.__cause__
-    text = " ".join(str(root).split())
-    return f"{type(root).__name__}: {text}" if text else type(root).__name__
+def failure_text(error: BaseException, paths: Iterable[str | Path] = ()) -> str:
+    """The error's first cause in one line, its files without their folders, which may name the patient.
+
+    MONAI wraps the cause in "applying transform ...".
+
+    Args:
+        error: what was raised.
+        paths: files of the case; a folder with a space in its name is only recognised through them.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())
+    for path in paths:
+        text = text.replace(f"{Path(path).parent}{os.sep}", "")
+    text = re.sub(r"(?<![\w.])/(?:[^/\s'\"]+/)+", "", text)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

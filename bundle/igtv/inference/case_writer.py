@@ -105,7 +105,8 @@ class CaseWriter:
             try:
                 self.rows.append(self.write(case, output, self._case_started))
             except Exception as error:
-                self.failures[case] = failure_text(error)
+                source = self.sources.get(case, {})
+                self.failures[case] = failure_text(error, [source[key] for key in ("ct", "pet") if key in source])
                 logger.error("Case %s: result not written, going on with the next. %s", case, self.failures[case])
         self._write_summary()
         self._case_started = time.perf_counter()

@@ -1,0 +1,98 @@
+"""Mean, spread and entropy against closed forms."""
+
+import math
+
+import pytest
+import torch
+from igtv.inference.uncertainty import FlipEnsembleInferer, PredictiveEntropyd, RunningMoments, predictive_entropy
+from monai.data import MetaTensor
+from monai.inferers import SimpleInferer
+
+
+def test_running_moments_equal_the_plain_formulas():
+    values = torch.rand(7, 3, 4, dtype=torch.float64)
+    moments = RunningMoments()
+    for value in values:
+        moments.add(value)
+    torch.testing.assert_close(moments.mean, values.mean(dim=0))
+    torch.testing.assert_close(moments.standard_deviation, values.std(dim=0, correction=0))
+    with pytest.raises(ValueError, match="No value"):
+        _ = RunningMoments().standard_deviation
+
+
+def test_moments_leave_the_values_alone():
+    first = torch.zeros(2)
+    moments = RunningMoments()
+    moments.add(first)
+    moments.add(torch.ones(2))
+    assert first.tolist() == [0, 0]
+
+
+class Ramp(torch.nn.Module):
+    """Logits that depend on the place: not equal for mirrored inputs."""
+
+    def __init__(self, axis):
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, x):
+        shape = [1] * x.ndim
+        shape[self.axis] = x.shape[self.axis]
+        return x[:, :1] + torch.linspace(-1, 1, x.shape[self.axis]).reshape(shape)
+
+
+@pytest.mark.parametrize("flip, axis", [("x", 2), ("y", 3), ("z", 4)])
+def test_mean_over_plain_and_mirrored(flip, axis):
+    x = torch.randn(1, 2, 5, 6, 7)
+    network = Ramp(axis)
+    inferer = FlipEnsembleInferer(SimpleInferer(), flips=(flip,))
+    plain, mirrored = torch.sigmoid(network(x)), torch.sigmoid(network(x.flip(axis)).flip(axis))
+    torch.testing.assert_close(torch.sigmoid(inferer(x, network)), (plain + mirrored) / 2)
+    torch.testing.assert_close(inferer.last_standard_deviation, (plain - mirrored).abs() / 2)
+
+
+def test_pointwise_network_is_left_as_it_is():
+    x = torch.randn(1, 2, 4, 4, 4)
+    inferer = FlipEnsembleInferer(SimpleInferer(), flips=("x", "y", "z", "xyz"))
+    torch.testing.assert_close(inferer(x, lambda v: v[:, :1]), x[:, :1], rtol=1e-4, atol=1e-4)
+    assert inferer.last_standard_deviation.max() < 1e-6
+
+
+def test_further_networks_are_averaged_and_set_to_evaluation():
+    class Constant(torch.nn.Module):
+        def __init__(self, logit):
+            super().__init__()
+            self.logit = logit
+
+        def forward(self, x):
+            assert not self.training
+            return torch.full_like(x[:, :1], self.logit)
+
+    inferer = FlipEnsembleInferer(SimpleInferer(), flips=(), further_networks=[Constant(math.log(3))])
+    result = inferer(torch.zeros(1, 2, 2, 2, 2), Constant(-math.log(3)))  # probabilities 0.75 and 0.25
+    torch.testing.assert_close(result, torch.zeros_like(result), atol=1e-6, rtol=0)
+    torch.testing.assert_close(inferer.last_standard_deviation, torch.full_like(result, 0.25))
+
+
+def test_certain_voxels_have_finite_logits_and_the_geometry_stays():
+    affine = torch.diag(torch.tensor([2.0, 2.0, 3.0, 1.0], dtype=torch.float64))
+    x = MetaTensor(torch.full((1, 2, 2, 2, 2), 200.0), affine=affine)
+    result = FlipEnsembleInferer(SimpleInferer())(x, lambda v: v[:, :1])
+    assert torch.isfinite(result).all() and (result > 13).all()
+    torch.testing.assert_close(result.affine.squeeze(), affine)
+
+
+def test_wrong_axis_is_named():
+    with pytest.raises(ValueError, match="holds \\['q'\\]"):
+        FlipEnsembleInferer(SimpleInferer(), flips=("x", "q"))
+
+
+def test_entropy_of_known_probabilities():
+    entropy = predictive_entropy(torch.tensor([0.0, 1.0, 0.5, 0.25]))
+    expected = 0.25 * 2 + 0.75 * math.log2(4 / 3)
+    torch.testing.assert_close(entropy, torch.tensor([0.0, 0.0, 1.0, expected]))
+
+
+def test_transform_adds_the_map():
+    data = PredictiveEntropyd()({"probability": MetaTensor(torch.full((1, 2, 2, 2), 0.5)), "other": 1})
+    assert data["uncertainty"].shape == (1, 2, 2, 2) and float(data["uncertainty"].max()) == 1 and data["other"] == 1
