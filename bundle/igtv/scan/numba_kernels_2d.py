@@ -1,0 +1,244 @@
+"""Kernels of the four-direction scan of a map: step-size projection, softplus, scan and merge in one pass.
+
+Maps are (batch, H, W, D), channels last, and are read in place: direction k visits the pixels in its own order, so that
+no sequence is ever copied. Work goes tile by tile, all channel blocks of a tile together: a pixel's channels lie
+together in memory, and its B, C and ranks are read once.
+"""
+
+import numpy as np
+
+from .numba_compile import kernel
+from .numba_simd import LANES, ZERO, broadcast, broadcast_element, fma, load, softplus, store, sum_lanes
+from .numba_tiles import TILE, finish_backward, prepare_backward, scan_tile, scan_tile_backward
+
+DIRECTIONS = 4
+
+
+@kernel
+def visit_pixels(direction, start, steps, H, W, pixels):
+    """Row-major pixel index of every step of a tile: rows, columns, rows reversed, columns reversed."""
+    for t in range(steps):
+        place = start + t
+        if direction >= 2:
+            place = H * W - 1 - place
+        if direction % 2 == 1:
+            place = (place % H) * W + place // H
+        pixels[t] = place
+
+
+@kernel
+def read_projected(projected, first_pixel, direction, pixels, steps, rank, N, ranks, B, C):
+    """Copy ranks, B and C of a tile from the projected map (batch, H, W, 4, R + 2N)."""
+    features = rank + 2 * N
+    for t in range(steps):
+        row = ((first_pixel + pixels[t]) * DIRECTIONS + direction) * features
+        for r in range(rank):
+            ranks[t * rank + r] = projected[row + r]
+        for n in range(N):
+            B[t * N + n] = projected[row + rank + n]
+            C[t * N + n] = projected[row + rank + N + n]
+
+
+@kernel
+def load_channels(source, index, present, spare):
+    """A pixel's 16 channels of one block; absent ones are 0. `spare` is 16 floats of scratch."""
+    if present == LANES:
+        return load(source, index)
+    for j in range(LANES):
+        spare[j] = source[index + j] if j < present else ZERO
+    return load(spare, 0)
+
+
+@kernel
+def store_channels(target, index, present, spare, value, add):
+    """Write or add a pixel's channels of one block."""
+    if present == LANES:
+        store(target, index, value + load(target, index) if add else value)
+        return
+    store(spare, 0, value)
+    for j in range(present):
+        target[index + j] = target[index + j] + spare[j] if add else spare[j]
+
+
+@kernel
+def project_steps(ranks, rank, steps, weight, weight_start, step):
+    """step = ranks . weight for the 16 channels of a block; two sums, so that additions overlap."""
+    zero = broadcast(ZERO)
+    for t in range(steps):
+        even, odd = zero, zero
+        r = 0
+        while r + 2 <= rank:
+            even = fma(broadcast_element(ranks, t * rank + r), load(weight, weight_start + r * LANES), even)
+            odd = fma(broadcast_element(ranks, t * rank + r + 1), load(weight, weight_start + (r + 1) * LANES), odd)
+            r += 2
+        if r < rank:
+            even = fma(broadcast_element(ranks, t * rank + r), load(weight, weight_start + r * LANES), even)
+        store(step, t * LANES, even + odd)
+
+
+@kernel
+def forward_2d(
+    x, projected, weight, bias, rates, skip, y, kept, keep, H, W, D, N, rank, scratch,
+    first_block, last_block, first_item, last_item,
+):  # fmt: skip
+    """Scan some channel blocks of some batch items. `weight`, `bias`, `rates`, `skip`: packed (4, blocks, M, 16)."""
+    L, blocks = H * W, (D + LANES - 1) // LANES
+    tiles, size = (L + TILE - 1) // TILE, TILE * LANES
+    step, step_u, y_tile, spare = scratch, scratch[size:], scratch[2 * size :], scratch[3 * size :]
+    shared = (TILE * N + LANES - 1) // LANES * LANES
+    B, C = scratch[3 * size + LANES :], scratch[3 * size + LANES + shared :]
+    state_start = 3 * size + LANES + 2 * shared
+    ranks_start = state_start + (last_block - first_block) * N * LANES
+    state, ranks = scratch[state_start:ranks_start], scratch[ranks_start:]
+    pixels = np.empty(TILE, np.int64)
+    for b in range(first_item, last_item):
+        for direction in range(DIRECTIONS):
+            state[:] = ZERO
+            for tile in range(tiles):
+                start = tile * TILE
+                steps = min(TILE, L - start)
+                visit_pixels(direction, start, steps, H, W, pixels)
+                read_projected(projected, b * L, direction, pixels, steps, rank, N, ranks, B, C)
+                for block in range(first_block, last_block):
+                    packed = direction * blocks + block
+                    present, column = min(LANES, D - block * LANES), block * LANES
+                    state_of_block = (block - first_block) * N * LANES
+                    if keep:
+                        target = ((b * DIRECTIONS * blocks + packed) * tiles + tile) * N * LANES
+                        for n in range(N):
+                            store(kept, target + n * LANES, load(state, state_of_block + n * LANES))
+                    project_steps(ranks, rank, steps, weight, packed * rank * LANES, step)
+                    bias_of_block, skip_of_block = load(bias, packed * LANES), load(skip, packed * LANES)
+                    for t in range(steps):
+                        value = load_channels(x, (b * L + pixels[t]) * D + column, present, spare)
+                        s = softplus(load(step, t * LANES) + bias_of_block)
+                        store(step, t * LANES, s)
+                        store(step_u, t * LANES, s * value)
+                        store(y_tile, t * LANES, skip_of_block * value)
+                    scan_tile(N, steps, rates, packed * N * LANES, state, state_of_block, step, step_u, B, C, y_tile)
+                    for t in range(steps):
+                        index = (b * L + pixels[t]) * D + column
+                        store_channels(y, index, present, spare, load(y_tile, t * LANES), direction > 0)
+
+
+@kernel
+def add_weight_gradient(ranks, rank, steps, grad_step, grad_weight, grad_weight_start):
+    """grad_weight += ranks^T . grad_step, for the 16 channels of a block."""
+    for r in range(rank):
+        total = load(grad_weight, grad_weight_start + r * LANES)
+        for t in range(steps):
+            total = fma(broadcast_element(ranks, t * rank + r), load(grad_step, t * LANES), total)
+        store(grad_weight, grad_weight_start + r * LANES, total)
+
+
+@kernel
+def add_rank_gradient(grad_step, weight, weight_start, rank, steps, sums):
+    """sums[(t * R + r) * 16 + channel] += grad_step * weight, still to be summed over channels."""
+    for t in range(steps):
+        value = load(grad_step, t * LANES)
+        for r in range(rank):
+            at = (t * rank + r) * LANES
+            store(sums, at, fma(value, load(weight, weight_start + r * LANES), load(sums, at)))
+
+
+@kernel
+def write_projected_gradient(
+    grad_projected, first_pixel, direction, pixels, steps, count, features, offset, sums, tile
+):
+    """Sum over the 16 channels and write `count` features of every pixel of a tile; `tile` is scratch."""
+    for i in range(0, steps * count, LANES):
+        sum_lanes(sums, i * LANES, tile, i)
+    for t in range(steps):
+        row = ((first_pixel + pixels[t]) * DIRECTIONS + direction) * features + offset
+        for i in range(count):
+            grad_projected[row + i] = tile[t * count + i]
+
+
+@kernel
+def clear(target, vectors):
+    """Set so many vectors to zero."""
+    for i in range(vectors):
+        store(target, i * LANES, broadcast(ZERO))
+
+
+@kernel
+def backward_2d(
+    x, projected, weight, bias, rates, skip, grad_y, kept,
+    grad_x, grad_projected, grad_weight, grad_bias, grad_rates, grad_skip,
+    H, W, D, N, rank, scratch, first_block, last_block, first_item, last_item,
+):  # fmt: skip
+    """Gradients of some channel blocks of some batch items.
+
+    `grad_projected` is this part's own sum over its channels; `grad_weight`, `grad_bias`, `grad_rates`, `grad_skip`
+    (packed, zero at the start) are its own sums over its batch items.
+    """
+    L, blocks, features = H * W, (D + LANES - 1) // LANES, rank + 2 * N
+    tiles, size = (L + TILE - 1) // TILE, TILE * LANES
+    u, step, slope, step_u = scratch, scratch[size:], scratch[2 * size :], scratch[3 * size :]
+    dy, grad_input, grad_decay = scratch[4 * size :], scratch[5 * size :], scratch[6 * size :]
+    decays, before, spare = scratch[7 * size :], scratch[9 * size :], scratch[11 * size :]
+    shared, rank_shared = (TILE * N + LANES - 1) // LANES * LANES, (TILE * rank + LANES - 1) // LANES * LANES
+    place = 11 * size + LANES
+    B, C, ranks = scratch[place:], scratch[place + shared :], scratch[place + 2 * shared :]
+    place += 2 * shared + rank_shared
+    sums_B, sums_C, sums_rank = scratch[place:], scratch[place + 16 * shared :], scratch[place + 32 * shared :]
+    grad_state = scratch[place + 32 * shared + 16 * rank_shared :]
+    pixels = np.empty(TILE, np.int64)
+    for b in range(first_item, last_item):
+        for direction in range(DIRECTIONS):
+            clear(grad_state, (last_block - first_block) * N)
+            for tile in range(tiles - 1, -1, -1):
+                start = tile * TILE
+                steps = min(TILE, L - start)
+                visit_pixels(direction, start, steps, H, W, pixels)
+                read_projected(projected, b * L, direction, pixels, steps, rank, N, ranks, B, C)
+                clear(sums_B, steps * N)
+                clear(sums_C, steps * N)
+                clear(sums_rank, steps * rank)
+                for block in range(first_block, last_block):
+                    packed = direction * blocks + block
+                    present, column = min(LANES, D - block * LANES), block * LANES
+                    for t in range(steps):
+                        index = (b * L + pixels[t]) * D + column
+                        store(u, t * LANES, load_channels(x, index, present, spare))
+                        store(dy, t * LANES, load_channels(grad_y, index, present, spare))
+                    project_steps(ranks, rank, steps, weight, packed * rank * LANES, step)
+                    prepare_backward(steps, load(bias, packed * LANES), True, u, step, slope, step_u)
+                    clear(grad_input, steps)
+                    clear(grad_decay, steps)
+                    scan_tile_backward(
+                        N, steps, rates, packed * N * LANES,
+                        kept, ((b * DIRECTIONS * blocks + packed) * tiles + tile) * N * LANES,
+                        grad_state, (block - first_block) * N * LANES, grad_rates, packed * N * LANES,
+                        step, step_u, dy, B, C, grad_input, grad_decay, sums_B, sums_C, decays, before,
+                    )  # fmt: skip
+                    finish_backward(
+                        steps, True, u, step, slope, dy, load(skip, packed * LANES), grad_input, grad_decay,
+                        grad_skip, grad_bias, packed * LANES,
+                    )  # fmt: skip
+                    add_weight_gradient(ranks, rank, steps, grad_decay, grad_weight, packed * rank * LANES)
+                    add_rank_gradient(grad_decay, weight, packed * rank * LANES, rank, steps, sums_rank)
+                    for t in range(steps):
+                        index = (b * L + pixels[t]) * D + column
+                        store_channels(grad_x, index, present, spare, load(grad_input, t * LANES), direction > 0)
+                first_pixel = b * L
+                write_projected_gradient(
+                    grad_projected, first_pixel, direction, pixels, steps, rank, features, 0, sums_rank, ranks
+                )
+                write_projected_gradient(
+                    grad_projected, first_pixel, direction, pixels, steps, N, features, rank, sums_B, B
+                )
+                write_projected_gradient(
+                    grad_projected, first_pixel, direction, pixels, steps, N, features, rank + N, sums_C, C
+                )
+
+
+def forward_scratch_2d(N: int, rank: int, blocks: int) -> int:
+    """Floats of scratch `forward_2d` needs for so many blocks."""
+    return 3 * TILE * LANES + 3 * LANES + 2 * TILE * N + blocks * N * LANES + TILE * rank
+
+
+def backward_scratch_2d(N: int, rank: int, blocks: int) -> int:
+    """Floats of scratch `backward_2d` needs for so many blocks."""
+    per_step = (2 * N + rank) * (1 + LANES)
+    return 11 * TILE * LANES + LANES + TILE * per_step + 3 * LANES * (1 + LANES) + blocks * N * LANES
