@@ -129,7 +129,7 @@ class CaseWriter:
         source = self.sources[case]
         ct = nib.load(source["ct"])
         mask = on_ct_grid(output["pred"], ct, case, "pred")
-        if not np.isin(np.unique(mask), (0, 1)).all():
+        if not ((mask == 0) | (mask == 1)).all():
             raise ValueError(f"Case {case}: pred holds values other than 0 and 1; threshold it before it is written.")
         maps = {name: on_ct_grid(output[name], ct, case, name) for name in MAPS if name in self.outputs}
         folder = self.output_dir / case

@@ -64,7 +64,7 @@ class _Panel:
 
     def plane(self, volume: np.ndarray) -> np.ndarray:
         """The plane as (rows, columns) in array order, not yet mirrored for display."""
-        return np.take(volume, self.index, axis=self.axis).T
+        return volume[(slice(None),) * self.axis + (self.index,)].T
 
 
 def save_overlay(
