@@ -5,11 +5,12 @@ What those files define, plus what MONAI and MONAI Label inject themselves, is k
 """
 
 import difflib
-import inspect
 from collections.abc import Iterable
 from pathlib import Path
 
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
+
+from .running_config import running_parser
 
 MARKER = "config_files"
 
@@ -36,8 +37,7 @@ INJECTED_KEYS = frozenset(
 def check_keys(config_dir: str | Path) -> None:
     """Compare the top-level keys of the running workflow with those of its config files.
 
-    Meant as the first item of a verb's list. The workflow is found on the call stack, since the config language
-    has no name for "the whole config".
+    Meant as the first item of a verb's list.
 
     Args:
         config_dir: folder of the shipped config files.
@@ -45,26 +45,13 @@ def check_keys(config_dir: str | Path) -> None:
     Raises:
         ValueError: an overlay was given without the file it belongs to, or a key is unknown; names the nearest one.
     """
-    parser = _running_parser()
+    parser = running_parser()
     files = _config_paths(parser.config.get(MARKER, []), Path(config_dir))
-    _check_base_comes_first(files)
+    _check_base_comes_first(files, Path(config_dir))
     known = _defined_keys(files) | INJECTED_KEYS
     unknown = sorted(key for key in parser.config if key not in known)
     if unknown:
         raise ValueError(_describe_unknown(unknown, known, files))
-
-
-def _running_parser() -> ConfigParser:
-    """The merged config of the innermost workflow on the call stack."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, ConfigWorkflow):
-            return owner.parser
-        if isinstance(owner, ConfigParser):
-            return owner
-        frame = frame.f_back
-    raise RuntimeError("check_keys runs inside a bundle workflow only (python -m monai.bundle run ...)")
 
 
 def _config_paths(names: Iterable[str], config_dir: Path) -> list[Path]:
@@ -78,12 +65,13 @@ def _config_paths(names: Iterable[str], config_dir: Path) -> list[Path]:
     return paths
 
 
-def _check_base_comes_first(files: list[Path]) -> None:
+def _check_base_comes_first(files: list[Path], config_dir: Path) -> None:
     """An overlay appends itself to the list of its base; without the base it stands first itself."""
     if files and f"+{MARKER}" in ConfigParser.load_config_file(str(files[0])):
+        base = config_dir / "train.json"
         raise ValueError(
             f"{files[0].name} is an overlay and cannot run alone: give it after the file that it changes, "
-            f"--config_file \"['{files[0].parent / 'train.json'}','{files[0]}']\""
+            f"--config_file \"['{base}','{files[0]}']\""
         )
 
 

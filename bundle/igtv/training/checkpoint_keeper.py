@@ -59,10 +59,13 @@ class CheckpointKeeper:
                 "(another config, or use_ema changed); resume with the settings of the interrupted run"
             )
         trainer = self.state["trainer"]
-        # ignite's own state dict carries max_epochs of the earlier run; the user's wish for more epochs wins
-        saved["trainer"]["max_epochs"] = max(
-            trainer.state.max_epochs, saved["trainer"]["iteration"] // trainer.state.epoch_length
-        )
+        if saved["trainer"]["epoch_length"] != trainer.state.epoch_length:
+            raise ValueError(
+                f"{self.path} was made with {saved['trainer']['epoch_length']} steps an epoch, this run has "
+                f"{trainer.state.epoch_length} (samples_per_epoch or batch_size changed); resume with the old values"
+            )
+        # the checkpoint carries the interrupted run's number of epochs; the number asked for now counts
+        saved["trainer"]["max_epochs"] = trainer.state.max_epochs
         for name, part in self.state.items():
             try:
                 part.load_state_dict(saved[name])

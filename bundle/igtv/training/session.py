@@ -47,7 +47,8 @@ def run_training(
         checkpoint.load(trainer.state.device)
     elif is_main:
         set_aside(output_dir)
-    trainer.run()
+    if trainer.state.epoch < trainer.state.max_epochs:  # a resumed run may be complete already
+        trainer.run()
     if is_main:
         weights.save_last(trainer.state.epoch, history.latest("val_dice"))
     best = history.best()

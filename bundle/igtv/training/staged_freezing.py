@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from ignite.engine import Engine, Events
 
+from ..networks.parameter_groups import freeze
+
 logger = logging.getLogger(__name__)
 
 
@@ -16,19 +18,17 @@ class StagedFreezing:
         network: network with the parts as attributes, see `networks.parameter_groups.freeze`.
         parts: names of the parts to rest, of "encoder", "fusion", "sim", "decoder".
         epochs: the parts rest for this many epochs; 0 never freezes.
-        freeze: function (network, parts) that marks the parts as not trained; called with no parts to release all.
 
     Raises:
         ValueError: freezing under several processes, whose gradient exchange needs every parameter in every step.
     """
 
-    def __init__(self, network: torch.nn.Module, parts: Sequence[str], epochs: int, freeze) -> None:
+    def __init__(self, network: torch.nn.Module, parts: Sequence[str], epochs: int) -> None:
         if epochs > 0 and parts and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
             raise ValueError("frozen_epochs > 0 does not work with several processes: give --frozen_epochs 0")
         self.network = network
         self.parts = list(parts)
         self.epochs = epochs
-        self.freeze = freeze
 
     def attach(self, engine: Engine) -> None:
         if self.epochs > 0 and self.parts:
@@ -38,4 +38,4 @@ class StagedFreezing:
         resting = self.parts if engine.state.epoch <= self.epochs else []
         if engine.state.epoch in (1, self.epochs + 1):
             logger.info("epoch %d: %s", engine.state.epoch, f"{resting} rest" if resting else "everything learns")
-        self.freeze(self.network, resting)
+        freeze(self.network, resting)

@@ -1,0 +1,62 @@
+"""From the settings of a verb to checked lists of cases: the phantom made where it is asked for, folds, bad cases out."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..phantom.dataset import ensure_phantom_dataset
+from .checks import check_cases
+from .datalist import read_datalist, split_cases
+
+logger = logging.getLogger(__name__)
+PARTS = ("training", "validation", "testing")
+
+
+def prepare_cases(
+    dataset_dir: str | Path,
+    datalist: str | Path,
+    fold: int,
+    num_folds: int = 5,
+    cross_validation: bool = False,
+    seed: int = 0,
+    skip_bad_cases: bool = False,
+    phantom: Mapping | None = None,
+    num_workers: int = 0,
+) -> dict[str, list]:
+    """Cases of the three parts, checked before anything expensive starts.
+
+    Args:
+        dataset_dir: folder that the datalist's paths start from.
+        datalist: datalist JSON.
+        fold: fold that validates.
+        num_folds: folds to make where the datalist has none and `cross_validation` asks for them.
+        cross_validation: pool the given training and validation lists and fold them by patient.
+        seed: seed of folds made here.
+        skip_bad_cases: leave unusable cases out, with a log line each, instead of refusing to start.
+        phantom: settings of the built-in phantom, which is made when `dataset_dir` and `datalist` are the phantom's
+            own (its key "dataset_dir"); any other folder must exist.
+        num_workers: processes that make phantom cases.
+
+    Returns:
+        {"training": [...], "validation": [...], "testing": [...], "left_out": [...]}; cases have the keys
+        `ct`, `pet`, `label`, `case`, and "left_out" holds the bad ones with their reason.
+
+    Raises:
+        FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named.
+    """
+    if phantom is not None and _is_phantom(dataset_dir, datalist, phantom):
+        ensure_phantom_dataset(**phantom, num_workers=num_workers)
+    listing = read_datalist(datalist, dataset_dir)
+    parts: dict[str, list] = {}
+    left_out = []
+    for part in PARTS:
+        cases = split_cases(listing, fold, part, num_folds=num_folds, seed=seed, cross_validation=cross_validation)
+        parts[part], bad = check_cases(cases, need_label=part != "testing", skip_bad_cases=skip_bad_cases)
+        left_out += bad
+    logger.info("cases: %s", ", ".join(f"{len(parts[part])} {part}" for part in PARTS))
+    return {**parts, "left_out": left_out}
+
+
+def _is_phantom(dataset_dir: str | Path, datalist: str | Path, phantom: Mapping) -> bool:
+    home = Path(phantom["dataset_dir"]).resolve()
+    return Path(dataset_dir).resolve() == home and Path(datalist).resolve() == home / "dataset.json"

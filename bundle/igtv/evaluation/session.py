@@ -1,0 +1,56 @@
+"""One evaluation run: segment the cases of a part, measure the masks, put the threshold baselines beside them."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ignite.engine import Engine
+
+from .baselines import evaluate_threshold_baselines
+from .evaluate import evaluate_predictions
+
+logger = logging.getLogger(__name__)
+
+
+def run_evaluation(
+    evaluator: Engine,
+    cases: Mapping[str, Sequence[Mapping]],
+    part: str,
+    predictions_dir: str | Path,
+    output_dir: str | Path,
+    threshold_baselines: bool,
+    num_workers: int = 0,
+    **settings,
+) -> dict:
+    """Segment and measure.
+
+    Args:
+        evaluator: engine that writes `<predictions_dir>/<case>/pred.nii.gz` for the cases of `part`.
+        cases: cases of all parts; the baselines choose their threshold on "training".
+        part: "training", "validation" or "testing".
+        predictions_dir: folder of the masks.
+        output_dir: folder of metrics.csv, summary.json, report.html; the baselines go to `threshold_baselines` in it.
+        threshold_baselines: also measure the PET thresholds.
+        num_workers: processes that measure.
+        **settings: passed on to `CaseEvaluator`: name, note, compare, seed and so on.
+
+    Returns:
+        The summary of the network's masks.
+
+    Raises:
+        ValueError: no case in the part, or one without label.
+    """
+    chosen = cases[part]
+    if not chosen:
+        raise ValueError(f"the datalist has no case for evaluation_part='{part}': choose another part or fold")
+    unlabelled = [case["case"] for case in chosen if "label" not in case]
+    if unlabelled:
+        raise ValueError(f"cases without label cannot be evaluated: {', '.join(unlabelled)}")
+    evaluator.run()
+    predicted = [{**case, "pred": str(Path(predictions_dir) / case["case"] / "pred.nii.gz")} for case in chosen]
+    summary = evaluate_predictions(predicted, output_dir, workers=num_workers, **settings)
+    if threshold_baselines:
+        shared = {key: value for key, value in settings.items() if key not in ("name", "compare")}
+        evaluate_threshold_baselines(cases["training"], chosen, Path(output_dir) / "threshold_baselines", **shared)
+    logger.info("evaluated %d cases, report in %s", len(chosen), Path(output_dir) / "report.html")
+    return summary
