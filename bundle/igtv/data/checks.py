@@ -5,7 +5,7 @@ other units is stated beside the limits below; the limits are wide, so that a st
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ HU_LOWEST_AT_MOST = -50.0
 HU_CONTRAST = 100.0
 # Share of the CT's volume that the PET must cover.
 PET_COVERAGE = 0.5
+# Share of the tumour that the PET must cover.
+TUMOUR_COVERAGE = 0.95
 # Corners of the label's and the CT's grid may differ by rounding only.
 GRID_TOLERANCE_MM = 0.1
 COVERAGE_POINTS = 16
@@ -106,10 +108,11 @@ def _check_case(case: Mapping[str, str], need_label: bool) -> None:
     _check_coverage(images["ct"], images["pet"], case["pet"])
     if "label" in images:
         _check_label_grid(images["label"], images["ct"], case["label"])
-    checks: dict[str, Callable[[np.ndarray, str], None]] = {"label": _check_label, "pet": _check_suv, "ct": _check_hu}
-    for key, check in checks.items():
-        if key in images:
-            check(_voxels(key, images[key], case[key]), f"{key} {case[key]}")
+        tumour = _voxels("label", images["label"], case["label"])
+        _check_label(tumour, f"label {case['label']}")
+        _check_tumour_in_pet(np.argwhere(tumour), images["ct"], images["pet"], case["pet"])
+    _check_suv(_voxels("pet", images["pet"], case["pet"]), f"pet {case['pet']}")
+    _check_hu(_voxels("ct", images["ct"], case["ct"]), f"ct {case['ct']}")
 
 
 def _open(key: str, path: str) -> nib.spatialimages.SpatialImage:
@@ -146,13 +149,29 @@ def _check_coverage(ct: nib.spatialimages.SpatialImage, pet: nib.spatialimages.S
     """Share of the CT's volume inside the PET's, on a grid of points through the CT; exact for oblique volumes too."""
     steps = (np.arange(COVERAGE_POINTS) + 0.5) / COVERAGE_POINTS
     points = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3) * ct.shape - 0.5
-    in_pet = nib.affines.apply_affine(np.linalg.inv(pet.affine) @ ct.affine, points)
-    covered = ((in_pet >= -0.5) & (in_pet <= np.array(pet.shape) - 0.5)).all(axis=1).mean()
+    covered = _share_inside(points, ct, pet)
     if covered < PET_COVERAGE:
         raise _Problem(
-            f"pet {path} covers {covered:.0%} of the CT's volume, at least {PET_COVERAGE:.0%} is needed: PET and CT are "
-            f"not from one examination or not in the same coordinates (in mm, CT {_extent(ct)}, PET {_extent(pet)})"
+            f"pet {path} covers {covered:.0%} of the CT's volume, at least {PET_COVERAGE:.0%} is needed: PET and CT "
+            "are not from one examination or not in the same coordinates "
+            f"(in mm, CT {_extent(ct)}, PET {_extent(pet)})"
         )
+
+
+def _check_tumour_in_pet(
+    voxels: np.ndarray, ct: nib.spatialimages.SpatialImage, pet: nib.spatialimages.SpatialImage, path: str
+) -> None:
+    covered = _share_inside(voxels, ct, pet)
+    if covered < TUMOUR_COVERAGE:
+        raise _Problem(
+            f"pet {path} covers {covered:.0%} of the tumour in the label, at least {TUMOUR_COVERAGE:.0%} is needed"
+        )
+
+
+def _share_inside(voxels: np.ndarray, ct: nib.spatialimages.SpatialImage, pet: nib.spatialimages.SpatialImage) -> float:
+    """Share of (N, 3) voxel coordinates of the CT that lie inside the PET."""
+    in_pet = nib.affines.apply_affine(np.linalg.inv(pet.affine) @ ct.affine, voxels)
+    return float(((in_pet >= -0.5) & (in_pet <= np.array(pet.shape) - 0.5)).all(axis=1).mean())
 
 
 def _extent(image: nib.spatialimages.SpatialImage) -> str:
@@ -179,11 +198,11 @@ def _check_label_grid(label: nib.spatialimages.SpatialImage, ct: nib.spatialimag
 
 
 def _check_label(voxels: np.ndarray, what: str) -> None:
-    values = np.unique(voxels)
-    if not np.isin(values, (0, 1)).all():
+    if not ((voxels == 0) | (voxels == 1)).all():
+        values = np.unique(voxels)
         shown = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
         raise _Problem(f"{what} holds the values {shown}: 0 (background) and 1 (tumour) are expected")
-    if not values.any():
+    if not voxels.any():
         raise _Problem(f"{what} is empty: no voxel is marked as tumour")
 
 

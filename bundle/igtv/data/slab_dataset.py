@@ -31,7 +31,7 @@ class SlabDataset(Dataset):
     is repeated with its label.
 
     Args:
-        cases: as `datalist.split_cases` gives them, every one with `label`.
+        data: cases as `datalist.split_cases` gives them, every one with `label`.
         transform: deterministic preprocessing: case -> `image` (2, H, W, S) float, channel 0 CT, channel 1 PET, and
             `label` (1, H, W, S), tumour where above 0.5.
         patch_size: (H, W) of the samples in pixels.
@@ -55,7 +55,7 @@ class SlabDataset(Dataset):
 
     def __init__(
         self,
-        cases: Sequence[Mapping[str, str]],
+        data: Sequence[Mapping[str, str]],
         transform: Callable[[Mapping], Mapping],
         patch_size: Sequence[int] = (128, 128),
         num_slices: int = 8,
@@ -81,9 +81,9 @@ class SlabDataset(Dataset):
                 f"patch_size={tuple(patch_size)} must be two sizes of 1 or more, num_slices={num_slices} 1 or more, "
                 f"end_radius={end_radius} and margin={margin} 0 or more"
             )
-        if not cases:
+        if not data:
             raise ValueError("no case to sample slabs from")
-        self.data = list(cases)
+        self.data = list(data)
         self.transform = transform
         self.patch_size = (int(patch_size[0]), int(patch_size[1]))
         self.num_slices = int(num_slices)

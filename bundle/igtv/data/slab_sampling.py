@@ -68,8 +68,8 @@ def choose_place(
     * `end`: the last tumour slice of an end and, as far as the slab is long enough, the `end_radius` slices on both
       sides of it lie in the slab; in-plane around a tumour voxel of that slice.
     * `inside`: a tumour slice lies anywhere in the slab; in-plane around a tumour voxel of that slice.
-    * `free`: no tumour in the slab, which may lie beside it; every second try is put around a hot voxel. A case that
-      has no such place within reach gives an `inside` slab.
+    * `free`: no tumour in the slab, which may lie beside it; about every second one is put around a hot voxel. A
+      case that has no such place within reach gives an `inside` slab.
     A case without tumour always gives `free`.
 
     Args:
@@ -81,10 +81,10 @@ def choose_place(
         random: source of all choices.
     """
     if len(tumour_map.tumour_slices) == 0:
-        return SlabPlace(_free_start(label, tumour_map, size, random, try_hot=random.rand() < 0.5), "free")
+        return SlabPlace(_free_start(label, tumour_map, size, random), "free")
     if kind == "free":
-        for attempt in range(FREE_TRIES):
-            start = _free_start(label, tumour_map, size, random, try_hot=attempt % 2 == 0)
+        for _ in range(FREE_TRIES):
+            start = _free_start(label, tumour_map, size, random)
             if not _crop(label, start, size).any():
                 return SlabPlace(start, "free")
         kind = "inside"
@@ -103,10 +103,10 @@ def choose_place(
 
 
 def _free_start(
-    label: np.ndarray, tumour_map: TumourMap, size: tuple[int, int, int], random: np.random.RandomState, try_hot: bool
+    label: np.ndarray, tumour_map: TumourMap, size: tuple[int, int, int], random: np.random.RandomState
 ) -> tuple[int, int, int]:
-    """A start anywhere, or around a hot voxel; whether tumour lies in the slab is the caller's to check."""
-    if try_hot and len(tumour_map.hot_voxels):
+    """A start anywhere or, every second time, around a hot voxel; the caller checks whether tumour lies in the slab."""
+    if random.rand() < 0.5 and len(tumour_map.hot_voxels):
         voxel = tumour_map.hot_voxels[random.randint(len(tumour_map.hot_voxels))]
     else:
         voxel = [random.randint(extent) for extent in label.shape]
