@@ -97,8 +97,6 @@ def evaluate(cases, writer):
         inferer=SimpleInferer(),
         postprocessing=postprocessing,
         val_handlers=[writer],
-        # the input of the case alone: there is no label
-        prepare_batch=lambda batch, device, non_blocking, **kwargs: (batch["image"].to(device), None),
     )
     evaluator.run()
     return evaluator

@@ -74,6 +74,13 @@ def test_further_networks_are_averaged_and_set_to_evaluation():
     torch.testing.assert_close(inferer.last_standard_deviation, torch.full_like(result, 0.25))
 
 
+def test_a_single_answer_is_handed_through():
+    logits = torch.full((1, 1, 2, 2, 2), 50.0)
+    inferer = FlipEnsembleInferer(SimpleInferer(), flips=())
+    assert inferer(torch.zeros(1, 2, 2, 2, 2), lambda v: logits) is logits
+    assert inferer.last_standard_deviation is None
+
+
 def test_certain_voxels_have_finite_logits_and_the_geometry_stays():
     affine = torch.diag(torch.tensor([2.0, 2.0, 3.0, 1.0], dtype=torch.float64))
     x = MetaTensor(torch.full((1, 2, 2, 2, 2), 200.0), affine=affine)

@@ -45,8 +45,8 @@ class RunningMoments:
 class FlipEnsembleInferer(Inferer):
     """Ask `inferer` for the volume as it is and mirrored, undo the mirroring, and average the probabilities.
 
-    `last_standard_deviation` holds the spread of the latest volume's probabilities, (B, 1, H, W, S); one volume at a
-    time per instance.
+    `last_standard_deviation` holds the spread of the latest volume's probabilities, (B, 1, H, W, S), or None after a
+    single answer; one volume at a time per instance.
 
     Args:
         inferer: does the work for one volume, logits out, e.g. the whole-volume inferer.
@@ -80,6 +80,9 @@ class FlipEnsembleInferer(Inferer):
             network: network with logits (B, 1, H, W, S).
             args, kwargs: for the inner inferer.
         """
+        if not self.flips and not self.further_networks:  # one answer: its logits as they are, no further volumes
+            self.last_standard_deviation = None
+            return self.inferer(inputs, network, *args, **kwargs)
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         moments = RunningMoments()
         with torch.no_grad():
