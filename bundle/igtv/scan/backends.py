@@ -13,6 +13,7 @@ from types import ModuleType
 import torch
 
 ENVIRONMENT_VARIABLE = "IGTV_SCAN_BACKEND"
+AUTO = "auto"
 MODULES = {
     "reference": "reference",
     "torch": "torch_backend",
@@ -21,6 +22,7 @@ MODULES = {
     "mamba_ssm": "mamba_backend",
 }
 AUTOMATIC = {"cuda": ("mamba_ssm", "triton", "torch"), "cpu": ("numba", "torch")}
+ONLY_DEVICE = {"numba": "cpu", "triton": "cuda", "mamba_ssm": "cuda"}
 HOW_TO_GET = {
     "numba": "pip install numba",
     "triton": "install the CUDA build of torch for Linux, which brings triton",
@@ -38,48 +40,76 @@ def set_backend(name: str | None) -> None:
         ValueError: the name is unknown, or the back end cannot be used here.
     """
     global _forced_name
-    name = None if name in (None, "auto") else name
+    name = None if name == AUTO else name
     if name is not None:
-        _usable(name)
+        _named(name)
     _forced_name = name
 
 
 @functools.cache
 def load_backend(name: str) -> tuple[ModuleType | None, str]:
-    """The module of a back end, or None with the reason why it cannot be used."""
+    """The module of a back end, or None with the reason why it cannot be imported."""
     try:
         return importlib.import_module(f".{MODULES[name]}", __package__), ""
     except Exception as error:  # a broken installation raises anything: OSError, RuntimeError, AttributeError
-        return None, f"{type(error).__name__}: {error}".splitlines()[0]
+        return None, _first_line(error)
 
 
-def _usable(name: str) -> ModuleType:
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _named(name: str) -> ModuleType:
+    """The back end of that name, or an error that says what to do."""
     if name not in MODULES:
-        raise ValueError(f"scan back end {name!r} is unknown, use one of {', '.join(MODULES)}, or auto")
+        raise ValueError(f"scan back end {name!r} is unknown, use auto or one of {', '.join(MODULES)}")
     module, reason = load_backend(name)
     if module is None:
-        raise ValueError(f"scan back end {name!r} cannot be used here ({reason}); {HOW_TO_GET.get(name, '')}")
+        raise ValueError(f"scan back end {name!r} cannot be used here ({reason}): {HOW_TO_GET.get(name, '')}")
     return module
 
 
-@torch.compiler.assume_constant_result
-def _choose(device_type: str, dtype: torch.dtype, requested: str | None) -> str:
-    name = requested or _forced_name or os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
-    if name != "auto":
-        _usable(name)
-        return name
-    return _automatic(device_type, dtype)
+@functools.cache
+def _trial(name: str, device_type: str) -> str:
+    """Run a back end once on a small input; the reason why it does not work here, or nothing."""
+    module, reason = load_backend(name)
+    if module is None:
+        return reason
+    try:
+        ones = torch.ones(1, 1, 1, device=device_type)
+        with torch.no_grad():
+            module.selective_scan(ones, ones, -ones[0], ones[None], ones[None], ones[0, 0], ones[0, 0], True)
+    except Exception as error:  # a missing compiler, an old driver, a processor the kernels do not know
+        return _first_line(error)
+    return ""
 
 
 @functools.cache
 def _automatic(device_type: str, dtype: torch.dtype) -> str:
-    candidates = ("torch",) if dtype == torch.float64 else AUTOMATIC.get(device_type, ("torch",))
-    name = next(candidate for candidate in candidates if load_backend(candidate)[0] is not None)
-    faster = [candidate for candidate in candidates[: candidates.index(name)] if name == "torch"]
-    message = f"selective scan on {device_type}: back end {name}"
-    for missed in faster:
-        message += f"; {missed} would be faster ({load_backend(missed)[1]}): {HOW_TO_GET[missed]}"
-    logger.warning(message) if faster else logger.info(message)
+    """The first back end of the device's list that works; says in the log which, and how to get a faster one."""
+    if dtype == torch.float64 or device_type not in AUTOMATIC:
+        return "torch"
+    message = ""
+    for name in AUTOMATIC[device_type]:
+        if name == "torch" or not _trial(name, device_type):
+            break
+        message += f"; {name} is not usable ({_trial(name, device_type)}), to get it: {HOW_TO_GET[name]}"
+    logger.log(
+        logging.WARNING if name == "torch" else logging.INFO,
+        f"selective scan on {device_type}: back end {name}{message}",
+    )
+    return name
+
+
+@torch.compiler.assume_constant_result
+def _choose(device_type: str, dtype: torch.dtype, requested: str | None) -> str:
+    name = requested or _forced_name or os.environ.get(ENVIRONMENT_VARIABLE) or AUTO
+    if name == AUTO:
+        return _automatic(device_type, dtype)
+    _named(name)
+    device = ONLY_DEVICE.get(name, device_type)
+    if device != device_type and not (name == "triton" and os.environ.get("TRITON_INTERPRET") == "1"):
+        raise ValueError(f"scan back end {name!r} computes on {device}, but the tensors are on {device_type}: use auto")
     return name
 
 
@@ -93,10 +123,17 @@ def backend_for(device_type: str, dtype: torch.dtype, requested: str | None = No
 
 
 def backend_report() -> dict:
-    """What is used for fp32 on each device, and why the other back ends are not available: for log and manifest."""
+    """What computes fp32 scans on each device, and what cannot and why: for the log and the run manifest.
+
+    Returns:
+        {"chosen": {device: name}, "forced": name or None, "unavailable": {name: reason}}.
+    """
     devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    forced = _forced_name or os.environ.get(ENVIRONMENT_VARIABLE)
+    forced = None if forced == AUTO else forced
+    reasons = {name: load_backend(name)[1] for name in MODULES}
     return {
-        "chosen": {device: _choose(device, torch.float32, None) for device in devices},
-        "forced": _forced_name or os.environ.get(ENVIRONMENT_VARIABLE),
-        "unavailable": {name: load_backend(name)[1] for name in MODULES if load_backend(name)[0] is None},
+        "chosen": {device: forced or _automatic(device, torch.float32) for device in devices},
+        "forced": forced,
+        "unavailable": {name: reason for name, reason in reasons.items() if reason},
     }

@@ -15,6 +15,13 @@ DIRECTIONS = 4
 
 
 @kernel
+def clear(target, vectors):
+    """Set so many vectors to zero."""
+    for i in range(vectors):
+        store(target, i * LANES, broadcast(ZERO))
+
+
+@kernel
 def visit_pixels(direction, start, steps, H, W, pixels):
     """Row-major pixel index of every step of a tile: rows, columns, rows reversed, columns reversed."""
     for t in range(steps):
@@ -40,24 +47,39 @@ def read_projected(projected, first_pixel, direction, pixels, steps, rank, N, ra
 
 
 @kernel
-def load_channels(source, index, present, spare):
-    """A pixel's 16 channels of one block; absent ones are 0. `spare` is 16 floats of scratch."""
-    if present == LANES:
-        return load(source, index)
-    for j in range(LANES):
-        spare[j] = source[index + j] if j < present else ZERO
-    return load(spare, 0)
+def gather_pixels(source, first_pixel, pixels, steps, D, first_block, last_block, tiles):
+    """Copy the channels of a tile's pixels, one tile array per block; absent channels become 0.
+
+    A pixel's channels are read in one go: columns of a map are a power of two apart, and lines read in several passes
+    would push each other out of the caches.
+    """
+    for t in range(steps):
+        row = (first_pixel + pixels[t]) * D
+        for block in range(first_block, last_block):
+            column, target = block * LANES, ((block - first_block) * TILE + t) * LANES
+            if column + LANES <= D:
+                store(tiles, target, load(source, row + column))
+            else:
+                for j in range(LANES):
+                    tiles[target + j] = source[row + column + j] if column + j < D else ZERO
 
 
 @kernel
-def store_channels(target, index, present, spare, value, add):
-    """Write or add a pixel's channels of one block."""
-    if present == LANES:
-        store(target, index, value + load(target, index) if add else value)
-        return
-    store(spare, 0, value)
-    for j in range(present):
-        target[index + j] = target[index + j] + spare[j] if add else spare[j]
+def scatter_pixels(tiles, target, first_pixel, pixels, steps, D, first_block, last_block, add):
+    """The way back from `gather_pixels`: write, or add to what is there."""
+    for t in range(steps):
+        row = (first_pixel + pixels[t]) * D
+        for block in range(first_block, last_block):
+            column, source = block * LANES, ((block - first_block) * TILE + t) * LANES
+            if column + LANES <= D:
+                value = load(tiles, source)
+                if add:
+                    value = value + load(target, row + column)
+                store(target, row + column, value)
+            else:
+                for j in range(D - column):
+                    before = target[row + column + j] if add else ZERO
+                    target[row + column + j] = before + tiles[source + j]
 
 
 @kernel
@@ -82,43 +104,39 @@ def forward_2d(
     first_block, last_block, first_item, last_item,
 ):  # fmt: skip
     """Scan some channel blocks of some batch items. `weight`, `bias`, `rates`, `skip`: packed (4, blocks, M, 16)."""
-    L, blocks = H * W, (D + LANES - 1) // LANES
-    tiles, size = (L + TILE - 1) // TILE, TILE * LANES
-    step, step_u, y_tile, spare = scratch, scratch[size:], scratch[2 * size :], scratch[3 * size :]
+    L, blocks, used = H * W, (D + LANES - 1) // LANES, last_block - first_block
+    tile_count, size = (L + TILE - 1) // TILE, TILE * LANES
     shared = (TILE * N + LANES - 1) // LANES * LANES
-    B, C = scratch[3 * size + LANES :], scratch[3 * size + LANES + shared :]
-    state_start = 3 * size + LANES + 2 * shared
-    ranks_start = state_start + (last_block - first_block) * N * LANES
-    state, ranks = scratch[state_start:ranks_start], scratch[ranks_start:]
+    step, step_u, B, C = scratch, scratch[size:], scratch[2 * size :], scratch[2 * size + shared :]
+    place = 2 * size + 2 * shared
+    x_tiles, y_tiles = scratch[place:], scratch[place + used * size :]
+    state, ranks = scratch[place + 2 * used * size :], scratch[place + 2 * used * size + used * N * LANES :]
     pixels = np.empty(TILE, np.int64)
     for b in range(first_item, last_item):
         for direction in range(DIRECTIONS):
-            state[:] = ZERO
-            for tile in range(tiles):
+            clear(state, used * N)
+            for tile in range(tile_count):
                 start = tile * TILE
                 steps = min(TILE, L - start)
                 visit_pixels(direction, start, steps, H, W, pixels)
                 read_projected(projected, b * L, direction, pixels, steps, rank, N, ranks, B, C)
-                for block in range(first_block, last_block):
-                    packed = direction * blocks + block
-                    present, column = min(LANES, D - block * LANES), block * LANES
-                    state_of_block = (block - first_block) * N * LANES
+                gather_pixels(x, b * L, pixels, steps, D, first_block, last_block, x_tiles)
+                for index in range(used):
+                    packed = direction * blocks + first_block + index
                     if keep:
-                        target = ((b * DIRECTIONS * blocks + packed) * tiles + tile) * N * LANES
+                        target = ((b * DIRECTIONS * blocks + packed) * tile_count + tile) * N * LANES
                         for n in range(N):
-                            store(kept, target + n * LANES, load(state, state_of_block + n * LANES))
+                            store(kept, target + n * LANES, load(state, (index * N + n) * LANES))
                     project_steps(ranks, rank, steps, weight, packed * rank * LANES, step)
+                    x_tile, y_tile = x_tiles[index * size :], y_tiles[index * size :]
                     bias_of_block, skip_of_block = load(bias, packed * LANES), load(skip, packed * LANES)
                     for t in range(steps):
-                        value = load_channels(x, (b * L + pixels[t]) * D + column, present, spare)
-                        s = softplus(load(step, t * LANES) + bias_of_block)
+                        value, s = load(x_tile, t * LANES), softplus(load(step, t * LANES) + bias_of_block)
                         store(step, t * LANES, s)
                         store(step_u, t * LANES, s * value)
                         store(y_tile, t * LANES, skip_of_block * value)
-                    scan_tile(N, steps, rates, packed * N * LANES, state, state_of_block, step, step_u, B, C, y_tile)
-                    for t in range(steps):
-                        index = (b * L + pixels[t]) * D + column
-                        store_channels(y, index, present, spare, load(y_tile, t * LANES), direction > 0)
+                    scan_tile(N, steps, rates, packed * N * LANES, state, index * N * LANES, step, step_u, B, C, y_tile)
+                scatter_pixels(y_tiles, y, b * L, pixels, steps, D, first_block, last_block, direction > 0)
 
 
 @kernel
@@ -142,9 +160,7 @@ def add_rank_gradient(grad_step, weight, weight_start, rank, steps, sums):
 
 
 @kernel
-def write_projected_gradient(
-    grad_projected, first_pixel, direction, pixels, steps, count, features, offset, sums, tile
-):
+def write_sums(grad_projected, first_pixel, direction, pixels, steps, count, features, offset, sums, tile):
     """Sum over the 16 channels and write `count` features of every pixel of a tile; `tile` is scratch."""
     for i in range(0, steps * count, LANES):
         sum_lanes(sums, i * LANES, tile, i)
@@ -152,13 +168,6 @@ def write_projected_gradient(
         row = ((first_pixel + pixels[t]) * DIRECTIONS + direction) * features + offset
         for i in range(count):
             grad_projected[row + i] = tile[t * count + i]
-
-
-@kernel
-def clear(target, vectors):
-    """Set so many vectors to zero."""
-    for i in range(vectors):
-        store(target, i * LANES, broadcast(ZERO))
 
 
 @kernel
@@ -172,13 +181,13 @@ def backward_2d(
     `grad_projected` is this part's own sum over its channels; `grad_weight`, `grad_bias`, `grad_rates`, `grad_skip`
     (packed, zero at the start) are its own sums over its batch items.
     """
-    L, blocks, features = H * W, (D + LANES - 1) // LANES, rank + 2 * N
-    tiles, size = (L + TILE - 1) // TILE, TILE * LANES
-    u, step, slope, step_u = scratch, scratch[size:], scratch[2 * size :], scratch[3 * size :]
-    dy, grad_input, grad_decay = scratch[4 * size :], scratch[5 * size :], scratch[6 * size :]
-    decays, before, spare = scratch[7 * size :], scratch[9 * size :], scratch[11 * size :]
+    L, blocks, used, features = H * W, (D + LANES - 1) // LANES, last_block - first_block, rank + 2 * N
+    tile_count, size = (L + TILE - 1) // TILE, TILE * LANES
+    step, slope, step_u, grad_decay = scratch, scratch[size:], scratch[2 * size :], scratch[3 * size :]
+    decays, before = scratch[4 * size :], scratch[6 * size :]
+    x_tiles, dy_tiles = scratch[8 * size :], scratch[(8 + used) * size :]
+    dx_tiles, place = scratch[(8 + 2 * used) * size :], (8 + 3 * used) * size
     shared, rank_shared = (TILE * N + LANES - 1) // LANES * LANES, (TILE * rank + LANES - 1) // LANES * LANES
-    place = 11 * size + LANES
     B, C, ranks = scratch[place:], scratch[place + shared :], scratch[place + 2 * shared :]
     place += 2 * shared + rank_shared
     sums_B, sums_C, sums_rank = scratch[place:], scratch[place + 16 * shared :], scratch[place + 32 * shared :]
@@ -186,59 +195,48 @@ def backward_2d(
     pixels = np.empty(TILE, np.int64)
     for b in range(first_item, last_item):
         for direction in range(DIRECTIONS):
-            clear(grad_state, (last_block - first_block) * N)
-            for tile in range(tiles - 1, -1, -1):
+            clear(grad_state, used * N)
+            for tile in range(tile_count - 1, -1, -1):
                 start = tile * TILE
                 steps = min(TILE, L - start)
                 visit_pixels(direction, start, steps, H, W, pixels)
                 read_projected(projected, b * L, direction, pixels, steps, rank, N, ranks, B, C)
+                gather_pixels(x, b * L, pixels, steps, D, first_block, last_block, x_tiles)
+                gather_pixels(grad_y, b * L, pixels, steps, D, first_block, last_block, dy_tiles)
                 clear(sums_B, steps * N)
                 clear(sums_C, steps * N)
                 clear(sums_rank, steps * rank)
-                for block in range(first_block, last_block):
-                    packed = direction * blocks + block
-                    present, column = min(LANES, D - block * LANES), block * LANES
-                    for t in range(steps):
-                        index = (b * L + pixels[t]) * D + column
-                        store(u, t * LANES, load_channels(x, index, present, spare))
-                        store(dy, t * LANES, load_channels(grad_y, index, present, spare))
+                clear(dx_tiles, used * TILE)
+                for index in range(used):
+                    packed = direction * blocks + first_block + index
+                    u, dy, dx = x_tiles[index * size :], dy_tiles[index * size :], dx_tiles[index * size :]
                     project_steps(ranks, rank, steps, weight, packed * rank * LANES, step)
                     prepare_backward(steps, load(bias, packed * LANES), True, u, step, slope, step_u)
-                    clear(grad_input, steps)
                     clear(grad_decay, steps)
                     scan_tile_backward(
                         N, steps, rates, packed * N * LANES,
-                        kept, ((b * DIRECTIONS * blocks + packed) * tiles + tile) * N * LANES,
-                        grad_state, (block - first_block) * N * LANES, grad_rates, packed * N * LANES,
-                        step, step_u, dy, B, C, grad_input, grad_decay, sums_B, sums_C, decays, before,
+                        kept, ((b * DIRECTIONS * blocks + packed) * tile_count + tile) * N * LANES,
+                        grad_state, index * N * LANES, grad_rates, packed * N * LANES,
+                        step, step_u, dy, B, C, dx, grad_decay, sums_B, sums_C, decays, before,
                     )  # fmt: skip
                     finish_backward(
-                        steps, True, u, step, slope, dy, load(skip, packed * LANES), grad_input, grad_decay,
+                        steps, True, u, step, slope, dy, load(skip, packed * LANES), dx, grad_decay,
                         grad_skip, grad_bias, packed * LANES,
                     )  # fmt: skip
                     add_weight_gradient(ranks, rank, steps, grad_decay, grad_weight, packed * rank * LANES)
                     add_rank_gradient(grad_decay, weight, packed * rank * LANES, rank, steps, sums_rank)
-                    for t in range(steps):
-                        index = (b * L + pixels[t]) * D + column
-                        store_channels(grad_x, index, present, spare, load(grad_input, t * LANES), direction > 0)
-                first_pixel = b * L
-                write_projected_gradient(
-                    grad_projected, first_pixel, direction, pixels, steps, rank, features, 0, sums_rank, ranks
-                )
-                write_projected_gradient(
-                    grad_projected, first_pixel, direction, pixels, steps, N, features, rank, sums_B, B
-                )
-                write_projected_gradient(
-                    grad_projected, first_pixel, direction, pixels, steps, N, features, rank + N, sums_C, C
-                )
+                scatter_pixels(dx_tiles, grad_x, b * L, pixels, steps, D, first_block, last_block, direction > 0)
+                write_sums(grad_projected, b * L, direction, pixels, steps, rank, features, 0, sums_rank, ranks)
+                write_sums(grad_projected, b * L, direction, pixels, steps, N, features, rank, sums_B, B)
+                write_sums(grad_projected, b * L, direction, pixels, steps, N, features, rank + N, sums_C, C)
 
 
 def forward_scratch_2d(N: int, rank: int, blocks: int) -> int:
     """Floats of scratch `forward_2d` needs for so many blocks."""
-    return 3 * TILE * LANES + 3 * LANES + 2 * TILE * N + blocks * N * LANES + TILE * rank
+    return (2 + 2 * blocks) * TILE * LANES + 2 * (TILE * N + LANES) + blocks * N * LANES + TILE * rank
 
 
 def backward_scratch_2d(N: int, rank: int, blocks: int) -> int:
     """Floats of scratch `backward_2d` needs for so many blocks."""
-    per_step = (2 * N + rank) * (1 + LANES)
-    return 11 * TILE * LANES + LANES + TILE * per_step + 3 * LANES * (1 + LANES) + blocks * N * LANES
+    sums = TILE * (2 * N + rank) + 3 * LANES
+    return (8 + 3 * blocks) * TILE * LANES + sums * (1 + LANES) + blocks * N * LANES
