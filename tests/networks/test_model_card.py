@@ -58,7 +58,10 @@ def test_defaults_fill_what_a_card_lacks(checkpoint):
 
 @pytest.mark.parametrize(
     "changes, message",
-    [({"task": "organ"}, "one of gtv, igtv"), ({"network": {"variant": "nano"}}, "network.fusion, network.sim missing")],
+    [
+        ({"task": "organ"}, "one of gtv, igtv"),
+        ({"network": {"variant": "nano"}}, "network.fusion, network.sim missing"),
+    ],
 )
 def test_wrong_entries_are_refused(checkpoint, changes, message):
     with pytest.raises(ValueError, match=message):

@@ -25,3 +25,8 @@ class DropPath(nn.Module):
         shape[0] = x.shape[0]
         keep = 1.0 - self.rate
         return x * (torch.rand(shape, device=x.device) < keep).to(x.dtype) / keep
+
+
+def linear_rates(largest: float, count: int) -> list[float]:
+    """Rates of `count` blocks, from 0 at the first to `largest` at the last."""
+    return [largest * index / max(1, count - 1) for index in range(count)]

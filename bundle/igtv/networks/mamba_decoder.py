@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .drop_path import DropPath
+from .drop_path import DropPath, linear_rates
 from .ss2d import SS2D
 
 
@@ -102,7 +102,7 @@ class MambaDecoder(nn.Module):
 
     def __init__(self, width: int, depth: int, state_size: int, drop_path_rate: float = 0.1) -> None:
         super().__init__()
-        rates = torch.linspace(0, drop_path_rate, 4 * depth).tolist()
+        rates = linear_rates(drop_path_rate, 4 * depth)
         self.expand = PatchExpanding(8 * width)
         self.levels = nn.ModuleList()
         self.upsamplings = nn.ModuleList([LinearUpsampling(4 * width), LinearUpsampling(2 * width), nn.Identity()])

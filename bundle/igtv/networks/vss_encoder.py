@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .drop_path import DropPath
+from .drop_path import DropPath, linear_rates
 from .ss2d import SS2D
 
 
@@ -76,7 +76,7 @@ class VSSEncoder(nn.Module):
 
     def __init__(self, width: int, depths: tuple[int, ...], state_size: int, drop_path_rate: float) -> None:
         super().__init__()
-        rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        rates = linear_rates(drop_path_rate, sum(depths))
         self.stem = PatchStem(width)
         self.stages = nn.ModuleList()
         self.downsamples = nn.ModuleList([nn.Identity()])
