@@ -1,7 +1,6 @@
 """Notes what an epoch brought and keeps the weights of the best one."""
 
 from ignite.engine import Engine, Events
-from monai.handlers import from_engine
 
 from .checkpoint_keeper import WeightsKeeper
 from .history import History
@@ -35,7 +34,6 @@ class EpochRecord:
         self.val_interval = val_interval
         self.val_metric = val_metric
         self.enabled = enabled
-        self._loss = from_engine(["loss"], first=True)
         self._sum = 0.0
         self._count = 0
 
@@ -49,7 +47,7 @@ class EpochRecord:
 
     def _add(self, engine: Engine) -> None:
         # stays on the device: reading the number here would make the GPU wait in every step
-        self._sum = self._sum + self._loss(engine.state.output).detach().mean()
+        self._sum = self._sum + engine.state.output["loss"].detach()
         self._count += 1
 
     def _record(self, engine: Engine) -> None:

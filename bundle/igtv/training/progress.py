@@ -41,7 +41,7 @@ class TrainingProgress:
         latest = self.history.latest("val_dice")
         self.bar.set_postfix(
             epoch=f"{engine.state.epoch}/{engine.state.max_epochs}",
-            loss=f"{engine.state.output[0]['loss']:.3f}",
+            loss=f"{float(engine.state.output['loss']):.3f}",
             val_dice="-" if latest is None else f"{latest:.3f}",
             refresh=False,
         )
