@@ -90,12 +90,12 @@ def test_kinds_come_as_often_as_asked():
 
 def test_cut_slab_pads_with_background_and_repeats_slices():
     volume = np.arange(2 * 3 * 4 * 2, dtype=np.float16).reshape(2, 3, 4, 2)
-    slab = cut_slab(volume, (-1, 2, 0), (5, 3, 4), -7.0)
+    slab = cut_slab(torch.from_numpy(volume), (-1, 2, 0), (5, 3, 4), -7.0).numpy()
     assert slab.dtype == np.float32
     np.testing.assert_array_equal(slab[:, 1:4, :2, :2], volume[:, :, 2:4])
     np.testing.assert_array_equal(slab[..., 3], slab[..., 1])
     assert (slab[:, [0, 4]] == -7).all() and (slab[:, :, 2] == -7).all()
-    assert (cut_slab(volume, (9, 0, 0), (2, 2, 2), -7.0) == -7).all()
+    assert (cut_slab(torch.from_numpy(volume), (9, 0, 0), (2, 2, 2), -7.0) == -7).all()
 
 
 def test_memory_is_five_bytes_per_voxel():

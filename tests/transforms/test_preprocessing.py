@@ -1,5 +1,8 @@
 """The deterministic list of the configs: geometry, units, and the way back to the CT's own grid."""
 
+import json
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -8,48 +11,8 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor, decollate_batch, list_data_collate
 from monai.transforms import Invertd
 
-TRANSFORMS = [
-    {"_target_": "LoadImaged", "keys": ["ct", "pet", "label"]},
-    {"_target_": "EnsureChannelFirstd", "keys": ["ct", "pet", "label"]},
-    {"_target_": "CopyItemsd", "keys": "ct", "names": "image"},
-    {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS", "labels": None},
-    {
-        "_target_": "Spacingd",
-        "keys": "image",
-        "pixdim": "@spacing_mm",
-        "mode": "bilinear",
-        "dtype": "$torch.float32",
-    },
-    {
-        "_target_": "ResampleToMatchd",
-        "keys": ["pet", "label"],
-        "key_dst": "image",
-        "mode": ["bilinear", "nearest"],
-        "padding_mode": "zeros",
-        "dtype": "$torch.float32",
-    },
-    {
-        "_target_": "ScaleIntensityRanged",
-        "keys": "image",
-        "a_min": "$@hu_window[0]",
-        "a_max": "$@hu_window[1]",
-        "b_min": -1.0,
-        "b_max": 1.0,
-        "clip": True,
-    },
-    {
-        "_target_": "ScaleIntensityRanged",
-        "keys": "pet",
-        "a_min": "$@suv_range[0]",
-        "a_max": "$@suv_range[1]",
-        "b_min": -1.0,
-        "b_max": 1.0,
-        "clip": True,
-    },
-    {"_target_": "ConcatItemsd", "keys": ["image", "pet"], "name": "image"},
-    {"_target_": "SelectItemsd", "keys": ["image", "label", "case"]},
-]
-
+TRAIN_CONFIG = Path(__file__).resolve().parents[2] / "bundle" / "configs" / "train.json"
+TRANSFORMS = json.loads(TRAIN_CONFIG.read_text())["train"]["deterministic_transforms"]
 SHAPE = (48, 40, 24)
 BLOB_MM = np.array([12.0, -18.0, 25.0])
 BLOB_SIGMA_MM = 7.0

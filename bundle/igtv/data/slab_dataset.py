@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from monai.transforms import Randomizable
+from monai.utils import convert_to_tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
@@ -109,12 +110,12 @@ class SlabDataset(Dataset):
         image, label, tumour_map = self._volumes[self._case_number(index)]
         kind = KINDS[random.choice(len(KINDS), p=self.probabilities)]
         size = (self.patch_size[0], self.patch_size[1], self.num_slices)
-        place = choose_place(label[0], tumour_map, size, kind, self.end_radius, random)
+        place = choose_place(label[0].numpy(), tumour_map, size, kind, self.end_radius, random)
         start = (place.start[0] - self.margin, place.start[1] - self.margin, place.start[2])
         size = (size[0] + 2 * self.margin, size[1] + 2 * self.margin, size[2])
         sample = {
-            "image": torch.from_numpy(cut_slab(image, start, size, self.background)),
-            "label": torch.from_numpy(cut_slab(label, start, size, 0.0)),
+            "image": cut_slab(image, start, size, self.background),
+            "label": cut_slab(label, start, size, 0.0),
             "case": self.data[self._case_number(index)]["case"],
             "kind": place.kind,
         }
@@ -136,45 +137,49 @@ class SlabDataset(Dataset):
         order = np.random.RandomState([self.seed, round_number, 1]).permutation(len(self.data))
         return int(order[position])
 
-    def _preprocess(self, num_workers: int, progress: bool) -> list[tuple[np.ndarray, np.ndarray, TumourMap]]:
+    def _preprocess(self, num_workers: int, progress: bool) -> list[tuple[torch.Tensor, torch.Tensor, TumourMap]]:
         with ThreadPoolExecutor(max(1, num_workers)) as pool:
             results = pool.map(self._preprocess_case, self.data)
             bar = tqdm(results, total=len(self.data), desc="preprocessing", unit="case", disable=not progress)
             return list(bar)
 
-    def _preprocess_case(self, case: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray, TumourMap]:
+    def _preprocess_case(self, case: Mapping[str, str]) -> tuple[torch.Tensor, torch.Tensor, TumourMap]:
         """Image (2, H, W, S) float16, label (1, H, W, S) bool, and where the tumour is."""
         data = self.transform(case)
-        image = np.asarray(torch.as_tensor(data["image"]), dtype=np.float16)
-        label = np.asarray(torch.as_tensor(data["label"])) > 0.5
+        image = _slices_first(convert_to_tensor(data["image"], dtype=torch.float16))
+        label = _slices_first(convert_to_tensor(data["label"]) > 0.5)
         if image.ndim != 4 or image.shape[0] != 2 or label.shape != (1, *image.shape[1:]):
             raise ValueError(
-                f"{case['case']}: preprocessing gave image {image.shape} and label {label.shape}: "
+                f"{case['case']}: preprocessing gave image {tuple(image.shape)} and label {tuple(label.shape)}: "
                 "(2, H, W, S) and (1, H, W, S) are expected"
             )
         if not label.any():
             logger.warning("%s: no tumour in the preprocessed label; it gives tumour-free slabs only", case["case"])
-        return image, label, TumourMap.of(image[1], label[0])
+        return image, label, TumourMap.of(image[1].numpy(), label[0].numpy())
 
 
 def cut_slab(
-    volume: np.ndarray, start: tuple[int, int, int], size: tuple[int, int, int], background: float
-) -> np.ndarray:
-    """Cut (C, *size) float32 out of a (C, H, W, S) volume.
+    volume: torch.Tensor, start: tuple[int, int, int], size: tuple[int, int, int], background: float
+) -> torch.Tensor:
+    """Cut (C, *size) float32 out of a (C, H, W, S) volume; in memory slice follows slice.
 
     In-plane the part outside the volume gets `background`; along the slices the first and last slice are repeated.
     """
-    slab = np.full((volume.shape[0], *size), background, dtype=np.float32)
+    slab = torch.full((volume.shape[0], size[2], *size[:2]), background).permute(0, 2, 3, 1)
     slices = np.clip(np.arange(start[2], start[2] + size[2]), 0, volume.shape[3] - 1)
     first = [max(0, start[axis]) for axis in range(2)]
     last = [min(volume.shape[axis + 1], start[axis] + size[axis]) for axis in range(2)]
     if last[0] > first[0] and last[1] > first[1]:
-        rows = slice(first[0] - start[0], last[0] - start[0])
-        columns = slice(first[1] - start[1], last[1] - start[1])
-        slab[:, rows, columns] = volume[:, first[0] : last[0], first[1] : last[1], slices[0] : slices[-1] + 1][
-            ..., slices - slices[0]
-        ]
+        part = volume[:, first[0] : last[0], first[1] : last[1], slices[0] : slices[-1] + 1]
+        if part.shape[3] < size[2]:
+            part = part[..., slices - slices[0]]
+        slab[:, first[0] - start[0] : last[0] - start[0], first[1] - start[1] : last[1] - start[1]] = part
     return slab
+
+
+def _slices_first(volume: torch.Tensor) -> torch.Tensor:
+    """The same (C, H, W, S) tensor, in memory slice after slice: what is cut and warped together lies together."""
+    return volume.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
 
 
 def _centre_crop(volume: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -45,8 +45,9 @@ class _RandChanneld(RandomizableTransform, MapTransform):
         raise NotImplementedError
 
     def _noise(self, shape: torch.Size) -> torch.Tensor:
+        """White noise of the shape (H, W, S); slice after slice in memory, as `SlabDataset` keeps its slabs."""
         generator = torch.Generator().manual_seed(self.noise_seed)
-        return torch.randn(shape, generator=generator)
+        return torch.randn((shape[2], shape[0], shape[1]), generator=generator).permute(1, 2, 0)
 
 
 class RandCtIntensityd(_RandChanneld):
