@@ -135,8 +135,10 @@ class Anatomy:
             ("disc", occupancy(tube(x, y, 0.0, -half_y - 10.0, 7.0), edge)),
         ]
         # the diaphragm ends at the rib cage; liver on the right, spleen and stomach on the left
-        abdomen = below * inside * (1.0 - spine)
-        liver = abdomen * occupancy(-30.0 - x, 12.0)
+        filled = below * inside * (1.0 - spine)
+        liver = filled * occupancy(-30.0 - x, 12.0)
+        # what the liver will leave uncovered, so that both together cover `filled`
+        abdomen = (filled - liver) / np.maximum(1.0 - liver, np.float32(1e-6))
         return [*layers, ("abdomen", abdomen), ("liver", liver)]
 
     def below_diaphragm(self, grid: Grid, diaphragm_mm: np.ndarray, raised_mm) -> np.ndarray:

@@ -64,6 +64,11 @@ def stream(seed: int, settings: PhantomSettings, index: int, purpose: str) -> np
     return np.random.default_rng(np.frombuffer(digest[:16], np.uint32))
 
 
+def case_name(task: str, index: int) -> str:
+    """Pseudonym of a case and name of its folder."""
+    return f"{task}_{index:05d}"
+
+
 def make_case(seed: int, index: int, settings: PhantomSettings) -> Case:
     """Make one case.
 
@@ -91,7 +96,7 @@ def make_case(seed: int, index: int, settings: PhantomSettings) -> Case:
     metadata = {"seed": int(seed), "index": int(index), "phantom": True, "task": settings.task}
     metadata |= describe(patient, grid, label, phases, settings.num_phases)
     metadata |= {"ct_kind": timing.kind, "ct_phase_at_tumour": _phase_at_tumour(grid, timing, patient.tumour)}
-    return Case(f"{settings.task}_{index:05d}", ct, pet, label, phases, grid, pet_grid, metadata | pet_facts)
+    return Case(case_name(settings.task, index), ct, pet, label, phases, grid, pet_grid, metadata | pet_facts)
 
 
 def draw_patient(seed: int, index: int, settings: PhantomSettings) -> Patient:

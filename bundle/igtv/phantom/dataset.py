@@ -130,7 +130,7 @@ def _claim_folder(folder: Path, recipe: Recipe, overwrite: bool) -> None:
     """Make the folder ours, or say why that cannot be."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"dataset_dir {folder} is a file: give a folder.")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
         found = read_recipe(folder)
         if found is None:
             raise FileExistsError(

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from .case import case_name
 from .settings import GENERATOR_VERSION, PhantomSettings
 from .storage import FACTS_FILE
 
@@ -46,7 +47,7 @@ class Recipe:
 
     def case_id(self, index: int) -> str:
         """Name of a case and of its folder."""
-        return f"{self.settings.task}_{index:05d}"
+        return case_name(self.settings.task, index)
 
     def to_dict(self) -> dict:
         """Plain values for JSON, in one level."""

@@ -1,0 +1,161 @@
+"""Whole cases: a function of seed, number and settings; exact labels; targets that can be told from the rest."""
+
+import json
+
+import numpy as np
+import pytest
+from igtv.phantom.case import draw_patient, make_case, truth_at, unpack_phases
+from igtv.phantom.difficulty import dice, largest_component, threshold_scores
+from igtv.phantom.overview import pet_on_ct_grid
+from igtv.phantom.settings import PhantomSettings
+from igtv.phantom.tumour import KINDS, SITES
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return [make_case(7, index, PhantomSettings()) for index in range(6)]
+
+
+@pytest.mark.parametrize("task", ["gtv", "igtv"])
+def test_same_arguments_same_case(small, task):
+    settings = PhantomSettings(task=task, **small)
+    first, second = (make_case(3, 5, settings) for _ in range(2))
+    for name in ("ct", "pet", "label", "phases"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert first.metadata == second.metadata
+
+
+def test_seed_number_and_task_each_change_the_patient(small):
+    settings = PhantomSettings(**small)
+    centres = {
+        draw_patient(seed, index, chosen).tumour.lesion.centre_mm
+        for seed, index, chosen in (
+            (0, 0, settings),
+            (1, 0, settings),
+            (0, 1, settings),
+            (0, 0, PhantomSettings("gtv")),
+        )
+    }
+    assert len(centres) == 4
+
+
+def test_label_is_the_union_of_the_phases(cases):
+    for case in cases:
+        phases = unpack_phases(case.phases, 10)
+        np.testing.assert_array_equal(case.label > 0, phases.any(axis=0))
+        assert all(phase.any() for phase in phases)
+
+
+def test_gtv_label_is_the_tumour_at_the_phase_of_the_ct(small):
+    settings = PhantomSettings(task="gtv", ct_kind_shares=(0.0, 0.0, 1.0), **small)
+    case = make_case(0, 2, settings)
+    patient = draw_patient(0, 2, settings)
+    assert case.metadata["ct_kind"] == "exhale"
+    np.testing.assert_array_equal(case.label > 0, truth_at(case.grid, patient.tumour, patient.breathing, 0.5))
+
+
+def test_types_and_ranges(cases):
+    for case in cases:
+        assert (case.ct.dtype, case.pet.dtype, case.label.dtype, case.phases.dtype) == (
+            np.int16, np.float32, np.uint8, np.uint16,
+        )  # fmt: skip
+        assert case.ct.shape == case.label.shape == case.phases.shape == case.grid.shape
+        assert case.pet.shape == case.pet_grid.shape
+        assert case.ct.min() >= -1024 and case.ct.max() < 3072
+        assert np.isfinite(case.pet).all() and case.pet.min() >= 0 and case.pet.max() < 60
+        assert set(np.unique(case.label)) == {0, 1}
+        json.dumps(case.metadata)
+
+
+def test_target_lies_within_the_picture_and_in_tissue(cases):
+    for case in cases:
+        inside = np.argwhere(case.label)
+        assert inside.min() > 0 and (inside.max(axis=0) < np.array(case.grid.shape) - 1).all()
+        pet = pet_on_ct_grid(case.pet, case.pet_grid, case.grid)
+        assert pet[case.label > 0].mean() > 1.0
+
+
+def test_pet_covers_the_ct(cases):
+    for case in cases:
+        for axis in range(3):
+            low = case.grid.origin_mm[axis] - case.grid.spacing_mm[axis] / 2
+            high = low + case.grid.shape[axis] * case.grid.spacing_mm[axis]
+            pet_low = case.pet_grid.origin_mm[axis] - case.pet_grid.spacing_mm[axis] / 2
+            pet_high = pet_low + case.pet_grid.shape[axis] * case.pet_grid.spacing_mm[axis]
+            assert pet_low <= low + 1e-3 and pet_high >= high - 1e-3
+
+
+def test_recorded_shift_between_pet_and_ct(small):
+    """The centre of uptake lies at the mean position of the tumour plus the recorded shift."""
+    settings = PhantomSettings(
+        **small | {"pet_spacing_mm": (4.0, 4.0, 3.0)}, distractors=False, misregistration_mm=15.0, pet_noise=(0.0, 0.0),
+        tumour_suv_range=(20.0, 20.0), tumour_suv_median=20.0, amplitude_median_mm=(8.0, 8.0, 8.0),
+    )  # fmt: skip
+    tested = 0
+    for index in range(8):
+        patient = draw_patient(11, index, settings)
+        if patient.tumour.site != "parenchyma" or patient.tumour.kind != "solid":
+            continue
+        case = make_case(11, index, settings)
+        x, y, z = (axis.astype(float) for axis in case.pet_grid.axes())
+        shift = np.array(case.metadata["misregistration_mm"])
+        mean = np.mean(case.metadata["phase_displacement_mm"], axis=0) + patient.tumour.lesion.centre_mm
+        reach = patient.tumour.lesion.reach_mm + 6.0
+        near = (x - mean[0] - shift[0]) ** 2 + (y - mean[1] - shift[1]) ** 2 < reach**2
+        near = near & (np.abs(z - mean[2] - shift[2]) < reach + 6.0)
+        bright = np.where(near & (case.pet > 4.0), case.pet, 0).astype(float)
+        centre = np.array([(bright * axis).sum() for axis in (x, y, z)]) / bright.sum()
+        # uptake gradient and lobed surface move the centre by some mm, the shift itself reaches 15
+        assert np.linalg.norm(centre - mean - shift) < 4.0
+        tested += 1
+    assert tested >= 2
+
+
+def test_facts_agree_with_the_volumes(cases):
+    for case in cases:
+        facts = case.metadata
+        assert facts["site"] in SITES and facts["kind"] in KINDS and facts["ct_kind"] in ("phase", "average", "exhale")
+        assert facts["label_volume_ml"] == pytest.approx(case.label.sum() * 0.027)
+        # a rigid body keeps its volume in every phase, but for the voxels of its border
+        assert np.ptp(facts["phase_volume_ml"]) <= 0.12 * max(facts["phase_volume_ml"]) + 0.1
+        path = np.array(facts["phase_displacement_mm"])
+        assert np.ptp(path[:, 2]) == pytest.approx(facts["excursion"]["si_mm"], abs=1e-3)
+        assert facts["diaphragm_si_mm"] >= facts["excursion"]["si_mm"]
+
+
+def test_distractors_keep_off_the_target(cases):
+    for case in cases:
+        target = np.array(case.metadata["tumour_centre_mm"])
+        for body in case.metadata["distractors"]:
+            assert np.linalg.norm(np.array(body["centre_mm"]) - target) > case.metadata["diameter_mm"] / 2
+            if body["name"] == "cold nodule":
+                assert body["suv"] < 1.2
+            if body["name"] == "inflammation":
+                assert body["suv"] <= 0.6 * case.metadata["tumour_suv"] + 1e-6
+
+
+def test_amplitudes_by_task_and_lobe():
+    settings = {task: PhantomSettings(task) for task in ("gtv", "igtv")}
+    lengths = {"gtv": [], "upper": [], "lower": []}
+    for index in range(40):
+        lengths["gtv"].append(draw_patient(0, index, settings["gtv"]).tumour.excursion.si_mm)
+        tumour = draw_patient(0, index, settings["igtv"]).tumour
+        lengths.setdefault(tumour.lobe, []).append(tumour.excursion.si_mm)
+    assert np.mean(np.array(lengths["gtv"]) <= 3.0) > 0.8 and max(lengths["gtv"]) <= 5.0
+    assert np.median(lengths["lower"]) > 2 * np.median(lengths["upper"]) > 0
+
+
+@pytest.mark.parametrize("seed, index", [(-1, 0), (0, -1), (0.5, 0), (True, 0)])
+def test_bad_seed_or_number(seed, index):
+    with pytest.raises(ValueError, match="whole number"):
+        make_case(seed, index, PhantomSettings())
+
+
+def test_threshold_scores(cases):
+    scores = threshold_scores(cases[0])
+    assert all(0.0 <= v <= 1.0 for v in scores["fixed"] + scores["ends"] + [scores["relative"]])
+    mask = np.zeros((6, 6, 6), bool)
+    mask[0, 0, 0] = mask[3:5, 3, 3] = True
+    assert largest_component(mask).sum() == 2
+    assert largest_component(mask, near=np.indices(mask.shape).sum(axis=0) == 0).sum() == 1
+    assert dice(mask, largest_component(mask)) == pytest.approx(4 / 5)
