@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from .evaluate import CaseEvaluator
+from .evaluate import SUMMARY_FILE, CaseEvaluator
 from .masks import as_binary_mask, crop_to_foreground, largest_component
 from .overlap import dice
+from .tables import write_json
 from .volumes import case_name, load_case
 
 # SUV 0.5 to 10. Half steps, as thresholds are quoted: a few dozen patients cannot tell finer ones apart.
@@ -89,7 +91,8 @@ def evaluate_threshold_baselines(
         **evaluator_settings: passed on to `CaseEvaluator`.
 
     Returns:
-        {"fixed_suv": summary, "fraction_of_max": summary}; the first holds the chosen `threshold_suv`.
+        {"fixed_suv": summary, "fraction_of_max": summary}; the first also holds the chosen `threshold_suv` and the
+        `training_mean_dice` of every threshold tried.
 
     Raises:
         ValueError: a patient is in both lists, or a case lacks PET or label.
@@ -104,7 +107,7 @@ def evaluate_threshold_baselines(
         "fraction_of_max": (f"SUV > {FRACTION_OF_MAX:.0%} of the maximum", fraction_of_max_mask),
     }
     evaluators = {
-        arm: CaseEvaluator(os.path.join(output_dir, arm), name=f"{name}, largest component", **evaluator_settings)
+        arm: CaseEvaluator(Path(output_dir) / arm, name=f"{name}, largest component", **evaluator_settings)
         for arm, (name, _) in arms.items()
     }
     for case in tqdm(cases, desc="threshold baselines", unit="case"):
@@ -121,7 +124,9 @@ def evaluate_threshold_baselines(
                 volumes["pet"],
             )
     summaries = {arm: evaluator.finish() for arm, evaluator in evaluators.items()}
-    summaries["fixed_suv"]["threshold_suv"] = choice.threshold_suv
+    chosen = {"threshold_suv": choice.threshold_suv, "training_mean_dice": choice.mean_dice}
+    summaries["fixed_suv"] |= chosen
+    write_json(Path(output_dir) / "fixed_suv" / SUMMARY_FILE, summaries["fixed_suv"])
     return summaries
 
 

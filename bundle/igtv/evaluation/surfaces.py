@@ -40,7 +40,7 @@ def surface_metrics(pred: np.ndarray, label: np.ndarray, spacing_mm: Sequence[fl
     if not pred.any():
         return dict.fromkeys(nsd_names, 0.0) | distances
     pred, label = (torch.from_numpy(mask.copy())[None, None] for mask in crop_to_foreground(pred, label))
-    pair = {"y_pred": pred, "y": label, "include_background": True, "spacing": list(spacing_mm)}
+    pair = {"y_pred": pred, "y": label, "include_background": True, "spacing": [float(step) for step in spacing_mm]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 calls itself with an option it has deprecated
         return _monai_metrics(pair, nsd_names)

@@ -47,7 +47,7 @@ def load_volume(path: str | os.PathLike, case: str, what: str) -> MetaTensor:
     image = nibabel.as_closest_canonical(nibabel.load(path))
     if len(image.shape) != 3:
         raise ValueError(f"{case}: the {what} must have three axes, not shape {image.shape}: {path}")
-    values = torch.from_numpy(image.get_fdata(dtype=np.float32, caching="unchanged"))
+    values = torch.from_numpy(np.ascontiguousarray(image.get_fdata(dtype=np.float32, caching="unchanged")))
     return MetaTensor(values[None], affine=torch.from_numpy(image.affine))
 
 
