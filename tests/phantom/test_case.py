@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from igtv.phantom.case import draw_patient, make_case, truth_at, unpack_phases
-from igtv.phantom.difficulty import dice, largest_component, threshold_scores
+from igtv.phantom.difficulty import THRESHOLDS_SUV, component_on, threshold_scores
 from igtv.phantom.overview import pet_on_ct_grid
 from igtv.phantom.settings import PhantomSettings
 from igtv.phantom.tumour import KINDS, SITES
@@ -153,9 +153,14 @@ def test_bad_seed_or_number(seed, index):
 
 def test_threshold_scores(cases):
     scores = threshold_scores(cases[0])
-    assert all(0.0 <= v <= 1.0 for v in scores["fixed"] + scores["ends"] + [scores["relative"]])
+    assert len(scores["fixed"]) == len(THRESHOLDS_SUV)
+    assert all(0.0 <= v <= 1.0 for v in scores["fixed"] + scores["fixed_ends"] + [scores["relative"]])
+
+
+def test_component_on_the_target():
     mask = np.zeros((6, 6, 6), bool)
     mask[0, 0, 0] = mask[3:5, 3, 3] = True
-    assert largest_component(mask).sum() == 2
-    assert largest_component(mask, near=np.indices(mask.shape).sum(axis=0) == 0).sum() == 1
-    assert dice(mask, largest_component(mask)) == pytest.approx(4 / 5)
+    target = np.zeros_like(mask)
+    assert not component_on(mask, target).any()
+    target[0, 0, 0] = True
+    assert np.argwhere(component_on(mask, target)).tolist() == [[0, 0, 0]]

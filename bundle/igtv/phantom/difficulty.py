@@ -8,8 +8,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import label as connected_components
+from scipy import ndimage
 
+from ..evaluation.ends import end_metrics
+from ..evaluation.masks import NEIGHBOURS, largest_component
+from ..evaluation.overlap import dice
 from .case import Case
 from .overview import pet_on_ct_grid
 from .recipe import DATALIST_FILE
@@ -17,29 +20,13 @@ from .storage import load_case
 
 THRESHOLDS_SUV = tuple(float(t) for t in np.arange(1.0, 6.01, 0.25))
 RELATIVE = 0.41
-END_MM = 6.0
 
 
-def largest_component(mask: np.ndarray, near: np.ndarray | None = None) -> np.ndarray:
-    """Largest connected part of a mask, or with `near` the largest of those that touch that mask."""
-    parts, count = connected_components(mask)
-    if count == 0:
-        return mask
-    sizes = np.bincount(parts[mask if near is None else mask & near], minlength=count + 1)
+def component_on(mask: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The connected part of a mask that covers most of the target (X, Y, Z); empty when none does."""
+    parts, count = ndimage.label(mask, structure=NEIGHBOURS)
+    sizes = np.bincount(parts[mask & target], minlength=count + 1)
     return parts == int(np.argmax(sizes)) if sizes.any() else np.zeros_like(mask)
-
-
-def dice(first: np.ndarray, second: np.ndarray) -> float:
-    """Dice overlap of two masks; 1 when both are empty."""
-    total = int(first.sum()) + int(second.sum())
-    return 2.0 * int((first & second).sum()) / total if total else 1.0
-
-
-def end_slices(target: np.ndarray, spacing_z_mm: float) -> tuple[slice, slice]:
-    """Slices of the lowest and the uppermost 6 mm of the target: (inferior, superior)."""
-    rows = np.flatnonzero(target.any(axis=(0, 1)))
-    count = max(1, round(END_MM / spacing_z_mm))
-    return slice(rows[0], rows[0] + count), slice(rows[-1] + 1 - count, rows[-1] + 1)
 
 
 def threshold_scores(case: Case) -> dict:
@@ -47,23 +34,30 @@ def threshold_scores(case: Case) -> dict:
 
     Returns:
         `fixed`: Dice by fixed threshold with the largest component, aligned with THRESHOLDS_SUV;
-        `fixed_all`: the same without choosing a component; `relative`: 41 % of the maximum, largest component;
-        `relative_seeded`: 41 % of the tumour's own maximum, the component on the tumour (needs the truth);
-        `ends`: mean over both ends of the Dice of the fixed thresholds within the target's outer 6 mm.
+        `fixed_ends`: mean Dice of the target's two ends with these;
+        `fixed_all`: fixed thresholds without choosing a component;
+        `relative`: 41 % of the maximum, largest component;
+        `relative_seeded`, `relative_seeded_ends`: 41 % of the tumour's own maximum, the component on the tumour:
+        what a reader gets who clicks on it.
     """
     pet = pet_on_ct_grid(case.pet, case.pet_grid, case.grid)
     target = case.label.astype(bool)
+    spacing = case.grid.spacing_mm
     masks = [largest_component(pet > t) for t in THRESHOLDS_SUV]
-    seeded = largest_component(pet > RELATIVE * pet[target].max(), near=target)
-    ends = end_slices(target, case.grid.spacing_mm[2])
+    seeded = component_on(pet > RELATIVE * pet[target].max(), target)
     return {
-        "fixed": [dice(m, target) for m in masks],
+        "fixed": [dice(mask, target) for mask in masks],
+        "fixed_ends": [_mean_of_ends(mask, target, spacing) for mask in masks],
         "fixed_all": [dice(pet > t, target) for t in THRESHOLDS_SUV],
         "relative": dice(largest_component(pet > RELATIVE * pet.max()), target),
         "relative_seeded": dice(seeded, target),
-        "ends": [float(np.mean([dice(m[..., e], target[..., e]) for e in ends])) for m in masks],
-        "ends_seeded": float(np.mean([dice(seeded[..., e], target[..., e]) for e in ends])),
+        "relative_seeded_ends": _mean_of_ends(seeded, target, spacing),
     }
+
+
+def _mean_of_ends(mask: np.ndarray, target: np.ndarray, spacing_mm) -> float:
+    ends = end_metrics(mask, target, spacing_mm)
+    return (ends["dice_superior_end"] + ends["dice_inferior_end"]) / 2
 
 
 def report(dataset_dir: str | Path, num_cases: int | None = None) -> str:
@@ -93,11 +87,11 @@ def report(dataset_dir: str | Path, num_cases: int | None = None) -> str:
     ]
     numbers = [
         (f"> {THRESHOLDS_SUV[best]:g}", lambda s: s["fixed"][best]),
-        ("its ends", lambda s: s["ends"][best]),
+        ("ends", lambda s: s["fixed_ends"][best]),
         (f"> {THRESHOLDS_SUV[best_all]:g}, all parts", lambda s: s["fixed_all"][best_all]),
         ("41 %", lambda s: s["relative"]),
         ("41 % seeded", lambda s: s["relative_seeded"]),
-        ("its ends ", lambda s: s["ends_seeded"]),
+        ("ends, seeded", lambda s: s["relative_seeded_ends"]),
     ]
     lines = ["| " + " | ".join([n for n, _ in columns] + [n for n, _ in numbers]) + " |"]
     lines.append("|" + "---|" * (len(columns) + len(numbers)))
