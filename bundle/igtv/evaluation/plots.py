@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
 from .tables import column
 
 BLUE, ORANGE, GREY = "#2a6fbb", "#d9822b", "#8a9099"
-PICTURE_WIDTH = 1400  # pixels of an embedded overlay: readable, and a dozen of them still fit into a mail
+PICTURE_WIDTH = 1100  # pixels of an embedded overlay: readable, and a dozen of them still fit into a mail
 
 
 def run_plots(rows: Sequence[Mapping]) -> list[tuple[str, str]]:
@@ -71,14 +72,14 @@ def comparison_plots(comparison: Mapping) -> list[tuple[str, str]]:
 
 
 def embedded_picture(path: str | Path) -> str:
-    """A PNG file as data URI, made smaller: at most PICTURE_WIDTH pixels wide, 128 colours."""
+    """A PNG file as data URI, at most PICTURE_WIDTH pixels wide. Its colours stay: they are a scale of SUV."""
     with Image.open(path) as picture:
         picture = picture.convert("RGB")
     if picture.width > PICTURE_WIDTH:
         height = round(picture.height * PICTURE_WIDTH / picture.width)
         picture = picture.resize((PICTURE_WIDTH, height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.quantize(128).save(buffer, format="png", optimize=True)
+    picture.save(buffer, format="png")
     return _data_uri(buffer)
 
 
@@ -109,6 +110,7 @@ def _dice_bars(axes, rows) -> None:
 def _dice_by_volume(axes, rows) -> None:
     axes.scatter(column(rows, "volume_reference_ml"), column(rows, "dice"), color=BLUE, s=22)
     axes.set(xscale="log", ylim=(0, 1), xlabel="reference volume [ml]", ylabel="Dice")
+    _plain_numbers(axes.xaxis)
 
 
 def _volumes(axes, rows) -> None:
@@ -119,6 +121,15 @@ def _volumes(axes, rows) -> None:
     axes.plot(ends, ends, color=GREY, linewidth=1)
     axes.scatter(reference, predicted, color=BLUE, s=22)
     axes.set(xscale="log", yscale="log", xlabel="reference volume [ml]", ylabel="predicted volume [ml]")
+    _plain_numbers(axes.xaxis, axes.yaxis)
+
+
+def _plain_numbers(*log_axes) -> None:
+    """Ticks at 1, 2, 5, 10, 20 ... ml written out."""
+    for axis in log_axes:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _ends(axes, rows) -> None:
