@@ -5,7 +5,7 @@ What those files define, plus what MONAI and MONAI Label inject themselves, is k
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from monai.bundle import ConfigParser
@@ -13,80 +13,100 @@ from monai.bundle import ConfigParser
 from .running_config import running_parser
 
 MARKER = "config_files"
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "configs"
 
-# Keys that nobody's config file holds: MONAI's own (metadata, experiment tracking, MLflow's settings) and what
-# MONAI Label 0.8.5's BundleTrainTask / BundleInferTask put in.
+# Keys that nobody's config file holds: the metadata, what MONAI's experiment tracking and federated learning set, and
+# what MONAI Label 0.8.5's BundleTrainTask and BundleInferTask put in.
 INJECTED_KEYS = frozenset(
     {
         "_meta_",
-        "bundle_root",
-        "device",
         "displayable_configs",
-        "tracking",
+        "use_click",
         "tracking_uri",
         "experiment_name",
         "run_name",
         "save_execute_config",
         "is_not_rank0",
-        "output_dir",
-        "run_id",
     }
 )
 
 
-def check_keys(config_dir: str | Path) -> None:
+def check_keys() -> None:
     """Compare the top-level keys of the running workflow with those of its config files.
 
-    Meant as the first item of a verb's list.
-
-    Args:
-        config_dir: folder of the shipped config files.
+    Meant as the first item of a verb's list. It takes no argument, so that nothing of the config has to be sound for
+    it to run.
 
     Raises:
-        ValueError: an overlay was given without the file it belongs to, or a key is unknown; names the nearest one.
+        ValueError: an overlay was given without or before the file it belongs to, or a key is unknown; names the
+            nearest one.
+        FileNotFoundError: a config names itself wrongly.
     """
     parser = running_parser()
-    files = _config_paths(parser.config.get(MARKER, []), Path(config_dir))
-    _check_base_comes_first(files, Path(config_dir))
-    known = _defined_keys(files) | INJECTED_KEYS
+    files = _config_paths(parser.config.get(MARKER, []))
+    _check_base_comes_first(files)
+    keys = {path: _defined_keys(path) for path in files}
+    known = INJECTED_KEYS.union(*keys.values())
     unknown = sorted(key for key in parser.config if key not in known)
     if unknown:
         raise ValueError(_describe_unknown(unknown, known, files))
 
 
-def _config_paths(names: Iterable[str], config_dir: Path) -> list[Path]:
+def _config_paths(names: Iterable[str]) -> list[Path]:
     """Paths of the named config files: shipped ones by name, a user's own overlay by its path."""
     paths = []
     for name in names:
-        path = config_dir / name if (config_dir / name).is_file() else Path(name)
+        path = CONFIG_DIR / name if (CONFIG_DIR / name).is_file() else Path(name)
         if not path.is_file():
-            raise FileNotFoundError(f"'{MARKER}' names {name!r}, which is neither in {config_dir} nor a file")
+            raise FileNotFoundError(
+                f"'{MARKER}' names {name!r}, which is neither among the shipped configs nor a file: an overlay of "
+                f'your own names itself by its path, "+{MARKER}": ["path/to/it.json"]'
+            )
         paths.append(path)
     return paths
 
 
-def _check_base_comes_first(files: list[Path], config_dir: Path) -> None:
+def _check_base_comes_first(files: list[Path]) -> None:
     """An overlay appends itself to the list of its base; without the base it stands first itself."""
-    if files and f"+{MARKER}" in ConfigParser.load_config_file(str(files[0])):
-        base = config_dir / "train.json"
-        raise ValueError(
-            f"{files[0].name} is an overlay and cannot run alone: give it after the file that it changes, "
-            f"--config_file \"['{base}','{files[0]}']\""
-        )
+    if files and _is_overlay(files[0]):
+        raise ValueError(_alone(files[0].name))
 
 
-def _defined_keys(files: Iterable[Path]) -> set[str]:
-    keys: set[str] = set()
-    for path in files:
-        for key in ConfigParser.load_config_file(str(path)):
-            keys.add(key.lstrip("+").split("#")[0].split("::")[0])
-    return keys
+def _is_overlay(path: Path) -> bool:
+    return f"+{MARKER}" in ConfigParser.load_config_file(str(path))
+
+
+def _alone(name: str) -> str:
+    return (
+        f"{name} is an overlay and cannot run alone: give it after the file that it changes, "
+        f"--config_file \"['.../configs/train.json','.../configs/{name}']\""
+    )
+
+
+def _defined_keys(path: Path) -> set[str]:
+    """Top-level keys of a config file; `a#b` changes a part of `a`, `+a` adds to it."""
+    return {key.lstrip("+").split("#")[0].split("::")[0] for key in ConfigParser.load_config_file(str(path))}
 
 
 def _describe_unknown(unknown: list[str], known: Iterable[str], files: list[Path]) -> str:
+    elsewhere = _keys_of_other_configs(files)
     lines = []
     for key in unknown:
-        near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-        lines.append(f"unknown key '{key}'" + (f", did you mean '{near[0]}'?" if near else ""))
-    where = ", ".join(path.name for path in files)
-    return f"{'; '.join(lines)} (keys are those at the top of {where}; nothing was run)"
+        near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.6)
+        if key in elsewhere:
+            lines.append(f"unknown key '{key}': it belongs to {elsewhere[key]}, give that file too, after train.json")
+        elif near:
+            lines.append(f"unknown key '{key}', did you mean '{near[0]}'?")
+        else:
+            lines.append(f"unknown key '{key}'")
+    where = ", ".join(path.name for path in files) or f"(no file: '{MARKER}' is empty)"
+    return (
+        f"{'; '.join(lines)}. Nothing was run. Known are the keys at the top of {where}; an overlay of your own that "
+        f'brings new ones names itself, "+{MARKER}": ["path/to/it.json"]'
+    )
+
+
+def _keys_of_other_configs(files: list[Path]) -> Mapping[str, str]:
+    """Key -> name of the shipped overlay that has it, for overlays that are not among `files`."""
+    others = [path for path in CONFIG_DIR.rglob("*.json") if path not in files and _is_overlay(path)]
+    return {key: path.name for path in sorted(others, reverse=True) for key in _defined_keys(path)}

@@ -25,6 +25,11 @@ def running_parser() -> ConfigParser:
     raise RuntimeError("this runs inside a bundle workflow only (python -m monai.bundle run ...)")
 
 
+def resolved_item(key: str) -> Any:
+    """Value of a top-level item that something has asked for already; None while nothing has."""
+    return running_parser().ref_resolver.resolved_content.get(key)
+
+
 def running_settings() -> dict[str, Any]:
     """Resolved values of the hyper-parameters: top-level keys that hold a plain value or a list of such."""
     parser = running_parser()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ..configuration.running_config import running_settings
+from ..configuration.running_config import resolved_item, running_settings
 from ..inference.manifest import run_manifest, write_manifest
 
 
@@ -15,24 +15,33 @@ class TrainingManifest:
     Args:
         output_dir: folder of the manifest and of the trained weights.
         device: device of the training.
-        cases: cases of the parts, and those left out, as `data.prepare.prepare_cases` gives them.
+        training: cases that the network learned from.
+        validation: cases that chose the best weights.
     """
 
-    def __init__(self, output_dir: str | Path, device: torch.device, cases: Mapping[str, Sequence]) -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        device: torch.device,
+        training: Sequence[Mapping],
+        validation: Sequence[Mapping],
+    ) -> None:
         self.output_dir = Path(output_dir)
         self.device = device
-        self.cases = cases
+        self.cases = {"training": training, "validation": validation}
 
     def __call__(self, seconds: float, results: Mapping) -> None:
+        # only asked for: an annotation server gives the data sets its own lists, and `cases` then must not be made
+        prepared = resolved_item("cases") or {}
         manifest = run_manifest(
             "training",
             config=running_settings(),
-            items=[case for part in ("training", "validation") for case in self.cases[part]],
+            items=[case for cases in self.cases.values() for case in cases],
             model_path=self.output_dir / "model.pt",
             device=self.device,
             seconds=seconds,
             results=dict(results),
-            cases={part: [case["case"] for case in self.cases[part]] for part in ("training", "validation")},
-            left_out=[str(case) for case in self.cases["left_out"]],
+            cases={part: [case["case"] for case in cases] for part, cases in self.cases.items()},
+            left_out=[str(case) for case in prepared.get("left_out", [])],
         )
         write_manifest(self.output_dir / "run_manifest.json", manifest)
