@@ -137,9 +137,12 @@ def test_distractors_keep_off_the_target(cases):
 def test_amplitudes_by_task_and_lobe():
     settings = {task: PhantomSettings(task) for task in ("gtv", "igtv")}
     lengths = {"gtv": [], "upper": [], "lower": []}
+    # the centres of all of them lie in the lung
     for index in range(40):
         lengths["gtv"].append(draw_patient(0, index, settings["gtv"]).tumour.excursion.si_mm)
-        tumour = draw_patient(0, index, settings["igtv"]).tumour
+        patient = draw_patient(0, index, settings["igtv"])
+        tumour = patient.tumour
+        assert patient.anatomy.lung_distance(*tumour.lesion.centre_mm) <= 0
         lengths.setdefault(tumour.lobe, []).append(tumour.excursion.si_mm)
     assert np.mean(np.array(lengths["gtv"]) <= 3.0) > 0.8 and max(lengths["gtv"]) <= 5.0
     assert np.median(lengths["lower"]) > 2 * np.median(lengths["upper"]) > 0

@@ -119,7 +119,9 @@ def _place(rng, lungs: LungMap, anatomy: Anatomy, lobe: str, site: str, radius_m
     misfit = np.where(allowed, misfit, np.inf)
     tolerance = float(misfit.min()) + max(0.15 * radius_mm, MAP_SPACING_MM / 2)
     places = lungs.positions(misfit <= tolerance)
-    return places[rng.integers(len(places))] + rng.uniform(-0.5, 0.5, 3) * MAP_SPACING_MM
+    place = places[rng.integers(len(places))]
+    beside = place + rng.uniform(-0.5, 0.5, 3) * MAP_SPACING_MM
+    return beside if float(anatomy.lung_distance(*beside)) < 0 else place
 
 
 def _body(rng, kind: str, centre, diameter_mm: float, suv: float) -> Lesion:
