@@ -31,6 +31,7 @@ HOW_TO_GET = {
 
 logger = logging.getLogger(__name__)
 _forced_name: str | None = None
+_loaded: dict[str, ModuleType] = {}
 
 
 def set_backend(name: str | None) -> None:
@@ -50,7 +51,8 @@ def set_backend(name: str | None) -> None:
 def load_backend(name: str) -> tuple[ModuleType | None, str]:
     """The module of a back end, or None with the reason why it cannot be imported."""
     try:
-        return importlib.import_module(f".{MODULES[name]}", __package__), ""
+        _loaded[name] = importlib.import_module(f".{MODULES[name]}", __package__)
+        return _loaded[name], ""
     except Exception as error:  # a broken installation raises anything: OSError, RuntimeError, AttributeError
         return None, _first_line(error)
 
@@ -87,10 +89,10 @@ def _trial(name: str, device_type: str) -> str:
 @functools.cache
 def _automatic(device_type: str, dtype: torch.dtype) -> str:
     """The first back end of the device's list that works; says in the log which, and how to get a faster one."""
-    if dtype == torch.float64 or device_type not in AUTOMATIC:
-        return "torch"
+    candidates = ("torch",) if dtype == torch.float64 else AUTOMATIC.get(device_type, ("torch",))
+    load_backend("torch")
     message = ""
-    for name in AUTOMATIC[device_type]:
+    for name in candidates:
         if name == "torch" or not _trial(name, device_type):
             break
         message += f"; {name} is not usable ({_trial(name, device_type)}), to get it: {HOW_TO_GET[name]}"
@@ -101,7 +103,7 @@ def _automatic(device_type: str, dtype: torch.dtype) -> str:
     return name
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # torch.compile decides once, at compile time
 def _choose(device_type: str, dtype: torch.dtype, requested: str | None) -> str:
     name = requested or _forced_name or os.environ.get(ENVIRONMENT_VARIABLE) or AUTO
     if name == AUTO:
@@ -119,7 +121,7 @@ def backend_for(device_type: str, dtype: torch.dtype, requested: str | None = No
     Raises:
         ValueError: a back end was asked for by name that is unknown or cannot be used here.
     """
-    return load_backend(_choose(device_type, dtype, requested))[0]
+    return _loaded[_choose(device_type, dtype, requested)]
 
 
 def backend_report() -> dict:

@@ -39,7 +39,7 @@ def forward(u, delta, A, B, C, D, delta_bias, delta_softplus: bool, keep_states:
     rates, skip, bias = _packed_parameters(A, D, delta_bias, groups)
     flat_u, flat_delta, flat_B, flat_C, flat_y, flat_kept = map(pointer_array, (u, delta, B, C, y, kept))
     items = batch * groups * block_count(channels // groups)
-    parts = min(items, thread_count() * PARTS_PER_THREAD)
+    parts = max(1, min(items, thread_count() * PARTS_PER_THREAD))
 
     def work(part: int) -> None:
         numba_kernels_1d.forward_1d(
@@ -58,7 +58,7 @@ def backward(u, delta, A, B, C, D, delta_bias, delta_softplus: bool, kept: Tenso
     groups, states = B.shape[1], A.shape[1]
     per_group = channels // groups
     blocks = block_count(per_group)
-    batch_parts = min(batch, thread_count() * PARTS_PER_THREAD)
+    batch_parts = max(1, min(batch, thread_count() * PARTS_PER_THREAD))
     segments = min(blocks, -(-thread_count() // (batch_parts * groups)))
     grad_u, grad_delta = torch.empty_like(u), torch.empty_like(u)
     # B and C are shared by all channels: one sum per segment of channels. Weights: one sum per part of the batch.

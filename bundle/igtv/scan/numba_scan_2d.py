@@ -36,7 +36,7 @@ def _packed_parameters(dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor)
 
 def _parts(batch: int, blocks: int) -> tuple[int, int]:
     """(parts of the batch, segments of the channel blocks)."""
-    batch_parts = min(batch, thread_count() * PARTS_PER_THREAD)
+    batch_parts = max(1, min(batch, thread_count() * PARTS_PER_THREAD))
     return batch_parts, min(blocks, -(-thread_count() // batch_parts))
 
 

@@ -22,7 +22,7 @@ def _block(u: Tensor, states: int) -> tuple[int, int]:
     """(batch items, steps) of one block."""
     elements = BLOCK_ELEMENTS if u.device.type == "cpu" else BLOCK_ELEMENTS_CUDA
     per_step = u.shape[1] * states
-    items = min(u.shape[0], max(1, elements // (4 * per_step)))
+    items = max(1, min(u.shape[0], elements // (4 * per_step)))
     return items, min(u.shape[2], max(4, elements // (items * per_step)))
 
 
