@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from igtv.networks.igtv_network import IGTVNetwork
 
 

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from torch import nn
-
 from igtv.networks.channel_rectification import ChannelRectification
 from igtv.networks.region_word_interaction import RegionWordInteraction
+from torch import nn
 
 
 def _gates(directions: int, ct: torch.Tensor, pet: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

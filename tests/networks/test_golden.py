@@ -5,7 +5,6 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-
 from igtv.networks.checkpoint import load_weights
 from igtv.networks.igtv_network import IGTVNetwork
 

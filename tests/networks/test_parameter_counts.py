@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from igtv.networks.igtv_network import IGTVNetwork
 
 PUBLISHED = {

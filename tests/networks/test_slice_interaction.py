@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from igtv.networks.slice_interaction import GatedSliceMixing, NeighbourDifferences
 
 VARIANTS = pytest.mark.parametrize("sim", ["A", "B"])
