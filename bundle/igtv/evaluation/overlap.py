@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from scipy import ndimage
+
+from .masks import crop_to_foreground
 
 NAN = float("nan")
 
@@ -56,7 +57,8 @@ def centroid_shift(pred: np.ndarray, label: np.ndarray, spacing_mm: Sequence[flo
     names = ("centroid_shift_x_mm", "centroid_shift_y_mm", "centroid_shift_z_mm")
     if not (pred.any() and label.any()):
         return dict.fromkeys(names, NAN)
-    shift = np.subtract(ndimage.center_of_mass(pred), ndimage.center_of_mass(label)) * np.asarray(spacing_mm)
+    pred, label = crop_to_foreground(pred, label)
+    shift = (np.argwhere(pred).mean(axis=0) - np.argwhere(label).mean(axis=0)) * np.asarray(spacing_mm)
     return dict(zip(names, map(float, shift), strict=True))
 
 
