@@ -36,7 +36,8 @@ class RegionWordInteraction(nn.Module):
     def __init__(self, width: int, state_size: int, expansion: int, batch_norm: bool) -> None:
         super().__init__()
         self.window: int = WINDOW
-        narrow = [max(1, width // 16), max(1, width // 8), max(1, width // 4)]
+        smallest = 1 if batch_norm else 4  # a layer norm over one channel would leave nothing of it
+        narrow = [max(smallest, width // 16), max(smallest, width // 8), max(smallest, width // 4)]
         self.word_stem = _convolutions([width, narrow[2], width], [1, 1], batch_norm)
         self.region_stem = _convolutions([width, *narrow, width], [1, 2, 2, 1], batch_norm)
         self.word_norm = nn.LayerNorm(WINDOW * WINDOW * width)
