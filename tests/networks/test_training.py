@@ -22,7 +22,7 @@ def _step(network, optimizer, stack) -> float:
     ("arguments", "shape"),
     [
         ({"sim": "A", "prompt_channels": 1}, (1, 3, 64, 256, 2)),
-        ({"sim": "B"}, (1, 2, 64, 256, 2)),
+        ({"sim": "B"}, (1, 2, 64, 256, 3)),
         ({"fusion": "cipa", "sim": "A"}, (1, 2, 64, 256, 2)),
     ],
 )

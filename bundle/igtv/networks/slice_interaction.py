@@ -105,7 +105,7 @@ class NeighbourDifferences(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(width))
         self.norm = nn.LayerNorm(width)
         self.query = nn.Linear(2 * width, self.HEADS * self.HEAD_WIDTH)
-        self.key = nn.Linear(2 * width, self.HEADS * self.HEAD_WIDTH)
+        self.key = nn.Linear(2 * width, self.HEADS * self.HEAD_WIDTH, bias=False)  # a bias would cancel in the softmax
         self.offset_bias = nn.Parameter(torch.zeros(2 * radius, self.HEADS))
         self.spatial_embed = nn.Linear(width, self.HEAD_WIDTH)
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
