@@ -23,6 +23,11 @@ class EarlyStop:
         self.history = history
         self.stopper: EarlyStopping | None = None
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the patience is used up; stays true after a resume."""
+        return self.stopper is not None and self.stopper.counter >= self.patience
+
     def attach(self, engine: Engine) -> None:
         if self.patience > 0:
             self.stopper = EarlyStopping(self.patience, lambda _: self.history.rows[-1]["val_dice"], engine)

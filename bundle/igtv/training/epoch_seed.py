@@ -4,11 +4,15 @@ import torch
 from ignite.engine import Engine, Events
 
 
+SEED_STRIDE = 1_000_003  # a prime above any number of epochs or processes
+
+
 class EpochSeed:
     """Seed torch at the start of every epoch and tell the sampler the epoch.
 
     With this a run that was killed and resumed draws the same slabs and drops the same paths as one that ran through:
-    no random state has to survive, whatever the number of loader processes.
+    no random state has to survive, whatever the number of loader processes. Processes of one training get different
+    states, so that they do not all drop the same paths.
 
     Args:
         seed: seed of the run.
@@ -24,5 +28,5 @@ class EpochSeed:
 
     def __call__(self, engine: Engine) -> None:
         epoch = engine.state.epoch - 1
-        torch.manual_seed(self.seed * 1_000_003 + epoch)
+        torch.manual_seed((self.seed * SEED_STRIDE + epoch) * SEED_STRIDE + engine.state.rank)
         self.sampler.set_epoch(epoch)

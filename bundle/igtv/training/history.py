@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from ..files import replacing
 
+LOG_NAME = "training_log.csv"
+CURVE_NAME = "learning_curve.png"
 COLUMNS = ("epoch", "train_loss", "learning_rate", "val_dice")
 
 
@@ -22,10 +24,11 @@ class History:
         self.output_dir = Path(output_dir)
         self.rows: list[dict[str, float | int | None]] = []
 
-    def add(self, epoch: int, train_loss: float, learning_rate: float, val_dice: float | None) -> None:
-        self.rows.append(
-            {"epoch": epoch, "train_loss": train_loss, "learning_rate": learning_rate, "val_dice": val_dice}
-        )
+    def add(self, epoch: int, train_loss: float, learning_rate: float, val_dice: float | None) -> dict:
+        """Append a row and return it."""
+        row = {"epoch": epoch, "train_loss": train_loss, "learning_rate": learning_rate, "val_dice": val_dice}
+        self.rows.append(row)
+        return row
 
     def latest(self, column: str) -> float | None:
         """Newest value of a column that is not empty."""
@@ -48,11 +51,11 @@ class History:
     def write(self) -> None:
         """Write the table and the curve; both are whole at any moment."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        with replacing(self.output_dir / "training_log.csv") as path, open(path, "w", newline="") as file:
+        with replacing(self.output_dir / LOG_NAME) as path, open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
-        with replacing(self.output_dir / "learning_curve.png") as path:
+        with replacing(self.output_dir / CURVE_NAME) as path:
             self._draw(path)
 
     def _draw(self, path: Path) -> None:

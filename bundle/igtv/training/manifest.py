@@ -7,6 +7,9 @@ import torch
 
 from ..configuration.running_config import resolved_item, running_settings
 from ..inference.manifest import run_manifest, write_manifest
+from .checkpoint_keeper import BEST_NAME
+
+MANIFEST_NAME = "run_manifest.json"
 
 
 class TrainingManifest:
@@ -30,6 +33,13 @@ class TrainingManifest:
         self.device = device
         self.cases = {"training": training, "validation": validation}
 
+    def settings(self) -> dict:
+        """What a resumed run must share: the settings at the top of the config, and the cases."""
+        return {**running_settings(), **{f"{part} cases": names for part, names in self._case_names().items()}}
+
+    def _case_names(self) -> dict[str, list[str]]:
+        return {part: [case["case"] for case in cases] for part, cases in self.cases.items()}
+
     def __call__(self, seconds: float, results: Mapping) -> None:
         # only asked for: an annotation server gives the data sets its own lists, and `cases` then must not be made
         prepared = resolved_item("cases") or {}
@@ -37,11 +47,11 @@ class TrainingManifest:
             "training",
             config=running_settings(),
             items=[case for cases in self.cases.values() for case in cases],
-            model_path=self.output_dir / "model.pt",
+            model_path=self.output_dir / BEST_NAME,
             device=self.device,
             seconds=seconds,
             results=dict(results),
-            cases={part: [case["case"] for case in cases] for part, cases in self.cases.items()},
+            cases=self._case_names(),
             left_out=[str(case) for case in prepared.get("left_out", [])],
         )
-        write_manifest(self.output_dir / "run_manifest.json", manifest)
+        write_manifest(self.output_dir / MANIFEST_NAME, manifest)

@@ -3,17 +3,57 @@
 import logging
 import os
 import shutil
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from ignite.engine import Engine
+from tqdm.contrib.logging import logging_redirect_tqdm
 
-from .checkpoint_keeper import CHECKPOINT_NAME, CheckpointKeeper, WeightsKeeper
-from .history import History
+from .checkpoint_keeper import BEST_NAME, CHECKPOINT_NAME, LAST_NAME, CheckpointKeeper, WeightsKeeper, check_resumable
+from .early_stopping import EarlyStop
+from .history import CURVE_NAME, LOG_NAME, History
+from .manifest import MANIFEST_NAME, TrainingManifest
 
 logger = logging.getLogger(__name__)
+
+RESULTS = (
+    CHECKPOINT_NAME,
+    BEST_NAME,
+    LAST_NAME,
+    *(str(Path(name).with_suffix(".json")) for name in (BEST_NAME, LAST_NAME)),
+    LOG_NAME,
+    CURVE_NAME,
+    MANIFEST_NAME,
+    "tensorboard",
+)
+
+
+def prepare_output_dir(
+    output_dir: str | Path, resume: bool, model_path: str | Path | None = None, is_main: bool = True
+) -> None:
+    """Make room for a new run, or see whether there is something to resume; before anything expensive is built.
+
+    Args:
+        output_dir: folder of the results; what an earlier run left there moves to `previous_<time>`.
+        resume: the run goes on from the checkpoint in the folder, so everything stays.
+        model_path: weights that the run starts from.
+        is_main: rank 0; the others change nothing.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint to resume from.
+        ValueError: `model_path` is among the results that would move away.
+    """
+    output_dir = Path(output_dir)
+    if resume:
+        check_resumable(output_dir)
+    elif model_path is not None and Path(model_path).resolve() in {(output_dir / name).resolve() for name in RESULTS}:
+        raise ValueError(
+            f"model_path {model_path} is a result of an earlier run in output_dir {output_dir}: give the new run an "
+            "output_dir of its own"
+        )
+    elif is_main:
+        set_aside(output_dir)
 
 
 def run_training(
@@ -21,9 +61,10 @@ def run_training(
     checkpoint: CheckpointKeeper,
     weights: WeightsKeeper,
     history: History,
+    early_stopping: EarlyStop,
+    manifest: TrainingManifest,
     output_dir: str | Path,
     resume: bool,
-    manifest: Callable[..., None],
     is_main: bool = True,
 ) -> Mapping[str, float | int | None]:
     """Train, and leave `model.pt`, `model_last.pt`, the log, the curve and `run_manifest.json` in `output_dir`.
@@ -33,47 +74,62 @@ def run_training(
         checkpoint: full state for a resume.
         weights: best and last weights.
         history: rows per epoch.
-        output_dir: folder of the results; what an earlier run left there moves to `previous_<time>`.
-        resume: go on from `checkpoint.pt` instead.
-        manifest: writes the run manifest; called with seconds and results.
+        early_stopping: knows whether an interrupted run had ended early.
+        manifest: settings of the run, and writer of the run manifest.
+        output_dir: folder of the results.
+        resume: go on from the checkpoint.
         is_main: rank 0; the others write nothing.
 
     Returns:
         Last epoch, best epoch, best and last validation Dice.
     """
     output_dir = Path(output_dir)
-    started = time.perf_counter()
+    checkpoint.settings = manifest.settings()
     if resume:
-        checkpoint.load(trainer.state.device)
-    elif is_main:
-        set_aside(output_dir)
-    if trainer.state.epoch < trainer.state.max_epochs:  # a resumed run may be complete already
-        trainer.run()
+        epoch = checkpoint.load(trainer.state.device)
+        logger.info("resuming from %s after epoch %d of %d", checkpoint.path, epoch, trainer.state.max_epochs)
+    if trainer.state.epoch < trainer.state.max_epochs and not early_stopping.stopped:
+        with logging_redirect_tqdm():
+            trainer.run()
+    elif all((output_dir / name).is_file() for name in (BEST_NAME, LAST_NAME, MANIFEST_NAME)):
+        reason = "stopped early" if early_stopping.stopped else "all epochs are done"
+        logger.info("nothing to resume: the training in %s is complete (%s)", output_dir, reason)
+        return _results(trainer, history)
+    results = _results(trainer, history)
     if is_main:
-        weights.save_last(trainer.state.epoch, history.latest("val_dice"))
-    best = history.best()
-    results = {
-        "epochs": trainer.state.epoch,
-        "best_epoch": None if best is None else best[0],
-        "best_val_dice": None if best is None else best[1],
-        "last_val_dice": history.latest("val_dice"),
-    }
-    if is_main:
-        manifest(seconds=time.perf_counter() - started, results=results)
-        _announce(results, output_dir, time.perf_counter() - started)
+        weights.save_last(trainer.state.epoch, results["last_val_dice"])
+        manifest(seconds=checkpoint.seconds, results=results)
+        _announce(results, output_dir, checkpoint.seconds)
     return results
 
 
 def set_aside(output_dir: Path) -> None:
-    """Move an earlier run's results into a sub-folder named by the time, so that nothing is overwritten."""
-    if not (output_dir / CHECKPOINT_NAME).is_file():
+    """Move an earlier run's results into a sub-folder named by the time, so that nothing is overwritten.
+
+    Other files in the folder stay where they are.
+    """
+    found = [output_dir / name for name in RESULTS if (output_dir / name).exists()]
+    if not found:
         return
-    target = output_dir / f"previous_{datetime.now():%Y%m%d_%H%M%S}"
+    name = f"previous_{datetime.now():%Y%m%d_%H%M%S}"
+    target, number = output_dir / name, 1
+    while target.exists():
+        number += 1
+        target = output_dir / f"{name}_{number}"
     target.mkdir()
-    for entry in output_dir.iterdir():
-        if not entry.name.startswith("previous_"):
-            shutil.move(os.fspath(entry), os.fspath(target / entry.name))
+    for entry in found:
+        shutil.move(os.fspath(entry), os.fspath(target / entry.name))
     logger.info("the results of an earlier run in %s are now in %s", output_dir, target.name)
+
+
+def _results(trainer: Engine, history: History) -> dict[str, float | int | None]:
+    best_epoch, best_val_dice = history.best() or (None, None)
+    return {
+        "epochs": trainer.state.epoch,
+        "best_epoch": best_epoch,
+        "best_val_dice": best_val_dice,
+        "last_val_dice": history.latest("val_dice"),
+    }
 
 
 def _announce(results: Mapping[str, float | int | None], output_dir: Path, seconds: float) -> None:

@@ -1,0 +1,46 @@
+"""Which settings a resumed training must share with the interrupted one."""
+
+from collections.abc import Mapping
+
+# Where files lie, what the machine is and what is shown; none of it changes what the network learns. The data are
+# compared by the names of their cases, and the weights that the interrupted run started from are no longer needed.
+FREE_TO_CHANGE = frozenset(
+    {
+        "amp",
+        "backend",
+        "bundle_root",
+        "config_files",
+        "datalist",
+        "dataset_dir",
+        "device",
+        "is_main",
+        "model_path",
+        "num_workers",
+        "output_dir",
+        "phantom_dir",
+        "resume",
+        "scan_backend",
+        "trained_on",
+        "use_tensorboard",
+    }
+)
+
+
+def changed_settings(saved: Mapping, current: Mapping) -> list[str]:
+    """Settings of a resumed run that differ from those of the interrupted one, as "key: old value -> new value".
+
+    Args:
+        saved: settings of the interrupted run.
+        current: settings of this run.
+    """
+    keys = sorted((set(saved) | set(current)) - FREE_TO_CHANGE)
+    return [
+        f"{key}: {saved.get(key)!r} -> {current.get(key)!r}"
+        for key in keys
+        if _plain(saved.get(key)) != _plain(current.get(key))
+    ]
+
+
+def _plain(value: object) -> object:
+    """Tuples and lists of the same values are the same setting."""
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
