@@ -18,12 +18,12 @@ def selective_scan(
     D: Tensor | None,
     delta_bias: Tensor | None,
     delta_softplus: bool,
-    block_elements: int = 1 << 21,
+    block_elements: int = 1 << 18,
 ) -> Tensor:
     """Run the recurrence in segments: exponentials and contractions per segment, one addcmul per step.
 
     Arguments, shapes and result as in `operators.selective_scan`; `block_elements` limits a segment's
-    (steps, batch, D, N) block: 8 MB in fp32, which stays within the caches of a common processor.
+    (steps, batch, D, N) block: 1 MB in fp32, so that its few tensors stay in the caches.
     """
     compute_type = torch.float64 if u.dtype == torch.float64 else torch.float32
     u, delta, A = u.to(compute_type), delta.to(compute_type), A.to(compute_type)
