@@ -1,0 +1,53 @@
+import pytest
+import torch
+from igtv.training.gradient_clipping import GradientClipping
+
+
+class Engine:
+    def __init__(self, gradients, scaler=None):
+        self.network = torch.nn.Module()
+        for index, gradient in enumerate(gradients):
+            parameter = torch.nn.Parameter(torch.zeros(len(gradient)))
+            parameter.grad = torch.tensor(gradient)
+            self.network.register_parameter(f"p{index}", parameter)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=1.0)
+        self.scaler = scaler
+
+    @property
+    def gradients(self):
+        return [parameter.grad.tolist() for parameter in self.network.parameters()]
+
+
+def test_norm_over_all_parameters():
+    """The norm of (3, 4) and (12) together is 13; at most 1 leaves a thirteenth of each."""
+    engine = Engine([[3.0, 4.0], [12.0]])
+    GradientClipping(1.0)(engine)
+    assert engine.gradients[0] == pytest.approx([3 / 13, 4 / 13], rel=1e-5)
+    assert engine.gradients[1] == pytest.approx([12 / 13], rel=1e-5)
+
+
+def test_short_gradients_stay():
+    engine = Engine([[0.3, 0.4]])
+    GradientClipping(1.0)(engine)
+    assert engine.gradients[0] == pytest.approx([0.3, 0.4])
+
+
+def test_scale_of_mixed_precision_is_taken_out_first():
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    engine = Engine([[0.3 * 1024, 0.4 * 1024]], scaler)
+    scaler.scale(torch.ones(()))  # makes the scale
+    GradientClipping(1.0)(engine)
+    assert engine.gradients[0] == pytest.approx([0.3, 0.4])
+
+
+def test_clips_between_backward_and_step(make_trainer):
+    """The gradient is 10 and clipped to 1: one step of rate 0.5 goes 0.5 down."""
+    trainer = make_trainer([GradientClipping(1.0)], epochs=1, steps=1, loss=lambda pred, label: 10 * pred.mean())
+    trainer.run()
+    assert trainer.network.weight.item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("norm", [0, -1.0])
+def test_norm_must_be_positive(norm):
+    with pytest.raises(ValueError, match=f"gradient_clip_norm must be positive, got {norm}"):
+        GradientClipping(norm)
