@@ -49,20 +49,36 @@ def test_overlays_are_small_and_need_no_list_positions(configs):
             assert len(json.dumps(config)) < 0.45 * len(json.dumps(configs["train"])), name
 
 
+def without_label(step):
+    """A transform of images and label, of the images alone."""
+    if "label" not in step["keys"]:
+        return step
+    kept = [position for position, key in enumerate(step["keys"]) if key != "label"]
+    lists = {key: value for key, value in step.items() if key in ("keys", "mode") and isinstance(value, list)}
+    chosen = {key: [value[position] for position in kept] for key, value in lists.items()}
+    single = {key: value[0] if len(value) == 1 else value for key, value in chosen.items()}
+    return {key: single.get(key, value) for key, value in step.items() if key != "allow_missing_keys"}
+
+
 def test_inference_prepares_images_as_training_does(configs):
-    deterministic = configs["train"]["train"]["deterministic_transforms"]
-    assert configs["inference"]["preprocessing"]["transforms"] == deterministic
+    """Step by step the same, but for what an annotation server is like: no label, and strings under `image` and `image_path`."""
+    aside, away, *steps = configs["inference"]["preprocessing"]["transforms"]
+    assert (aside["keys"], aside["names"]) == ("image_path", "source_path")
+    assert (away["_target_"], away["keys"]) == ("DeleteItemsd", ["image", "image_path"])
+    assert steps == [without_label(step) for step in configs["train"]["train"]["deterministic_transforms"]]
     assert configs["train"]["train"]["preprocessing"]["transforms"] == "%train#deterministic_transforms"
     assert configs["train"]["validate"]["preprocessing"]["transforms"] == "%train#deterministic_transforms"
 
 
 def test_evaluation_sees_what_inference_gives(configs):
-    """Same steps; only the place of the preprocessing in the file differs."""
+    """Same steps but for the last, which gives an annotation server its path back; other names for the same."""
     inference = configs["inference"]["postprocessing"]
     evaluate = configs["evaluate"]["evaluation"]
     assert evaluate["preprocessing"] == "@validate#preprocessing"
-    renamed = json.loads(json.dumps(inference).replace('"@preprocessing"', '"@evaluation#preprocessing"'))
-    assert evaluate["postprocessing"] == renamed
+    *steps, back = inference["transforms"]
+    assert (back["keys"], back["names"]) == ("source_path", "image_path")
+    renamed = json.loads(json.dumps(steps).replace('"@preprocessing"', '"@evaluation#preprocessing"'))
+    assert evaluate["postprocessing"]["transforms"] == renamed
     for key in ("largest_component_only", "test_time_flips"):
         assert configs["inference"][key] == configs["evaluate"][key]
 

@@ -1,4 +1,4 @@
-"""Every config offers what MONAI's consumers ask for, runs, can be built whole, and says clearly when it is used wrongly."""
+"""Every config offers what MONAI asks for, can be built whole, and says clearly when it is used wrongly."""
 
 import pytest
 from monai.bundle import ConfigWorkflow, run
