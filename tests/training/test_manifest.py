@@ -1,0 +1,41 @@
+import json
+
+import igtv.training.manifest as module
+import pytest
+import torch
+from igtv.training.manifest import TrainingManifest
+
+
+@pytest.fixture
+def manifest(tmp_path, monkeypatch):
+    cases = []
+    for name in ("A", "B"):
+        case = {"case": name}
+        for key in ("ct", "pet", "label"):
+            path = tmp_path / "data" / name / f"{key}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(f"{name} {key}".encode())
+            case[key] = str(path)
+        cases.append(case)
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "model.pt")
+    monkeypatch.setattr(module, "running_settings", lambda: {"seed": 5, "dataset_dir": str(tmp_path / "data")})
+    monkeypatch.setattr(module, "resolved_item", lambda key: {"left_out": ["C: no PET"]})
+    return TrainingManifest(tmp_path, torch.device("cpu"), cases[:1], cases[1:])
+
+
+def test_contents(manifest, tmp_path):
+    manifest(seconds=12.345, results={"best_epoch": 2, "best_val_dice": 0.5})
+    content = json.loads((tmp_path / "run_manifest.json").read_text())
+    assert content["command"] == "training" and content["device"] == "cpu" and content["seconds"] == 12.35
+    assert content["config"] == {"seed": 5, "dataset_dir": "data"}  # folders may name people
+    assert content["cases"] == {"training": ["A"], "validation": ["B"]} and content["left_out"] == ["C: no PET"]
+    assert content["results"] == {"best_epoch": 2, "best_val_dice": 0.5}
+    assert content["data"]["cases"] == 2 and len(content["data"]["sha256"]) == 64
+    assert content["model"]["file"] == "model.pt" and len(content["model"]["sha256"]) == 64
+    assert content["scan"] and {"torch", "monai", "bundle"} <= set(content["versions"])
+
+
+def test_settings_of_a_resume_name_the_cases(manifest):
+    settings = manifest.settings()
+    assert settings["seed"] == 5
+    assert settings["training cases"] == ["A"] and settings["validation cases"] == ["B"]
