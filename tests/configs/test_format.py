@@ -61,7 +61,7 @@ def without_label(step):
 
 
 def test_inference_prepares_images_as_training_does(configs):
-    """Step by step the same, but for what an annotation server is like: no label, and strings under `image` and `image_path`."""
+    """Step by step the same, but for an annotation server: no label, and strings under `image` and `image_path`."""
     aside, away, *steps = configs["inference"]["preprocessing"]["transforms"]
     assert (aside["keys"], aside["names"]) == ("image_path", "source_path")
     assert (away["_target_"], away["keys"]) == ("DeleteItemsd", ["image", "image_path"])

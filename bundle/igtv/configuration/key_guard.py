@@ -101,10 +101,12 @@ def _describe_unknown(unknown: list[str], known: Iterable[str], files: list[Path
             lines.append(f"unknown key '{key}', did you mean '{near[0]}'?")
         else:
             lines.append(f"unknown key '{key}'")
+    sentence = "; ".join(lines)
     where = ", ".join(path.name for path in files) or f"(no file: '{MARKER}' is empty)"
     return (
-        f"{'; '.join(lines)}. Nothing was run. Known are the keys at the top of {where}; an overlay of your own that "
-        f'brings new ones names itself, "+{MARKER}": ["path/to/it.json"]'
+        f"{sentence}{'' if sentence.endswith('?') else '.'} Nothing was run. "
+        f"Known are the keys at the top of {where}; an overlay of your own that brings new ones names itself, "
+        f'"+{MARKER}": ["path/to/it.json"]'
     )
 
 
