@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = ROOT / "bundle"
 sys.path.insert(0, str(BUNDLE))
+# threads that wait for work must not take the processor from those that have some; read when torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch  # noqa: E402  (the path comes first)
 

@@ -1,4 +1,4 @@
-"""From the settings of a verb to checked lists of cases: the phantom made where it is asked for, folds, bad cases out."""
+"""From the settings of a verb to checked cases: the phantom made where it is asked for, folds, bad cases out."""
 
 import logging
 from collections.abc import Mapping
@@ -21,7 +21,6 @@ def prepare_cases(
     seed: int = 0,
     skip_bad_cases: bool = False,
     phantom: Mapping | None = None,
-    num_workers: int = 0,
 ) -> dict[str, list]:
     """Cases of the three parts, checked before anything expensive starts.
 
@@ -35,7 +34,6 @@ def prepare_cases(
         skip_bad_cases: leave unusable cases out, with a log line each, instead of refusing to start.
         phantom: settings of the built-in phantom, which is made when `dataset_dir` and `datalist` are the phantom's
             own (its key "dataset_dir"); any other folder must exist.
-        num_workers: processes that make phantom cases.
 
     Returns:
         {"training": [...], "validation": [...], "testing": [...], "left_out": [...]}; cases have the keys
@@ -45,7 +43,7 @@ def prepare_cases(
         FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named.
     """
     if phantom is not None and _is_phantom(dataset_dir, datalist, phantom):
-        ensure_phantom_dataset(**phantom, num_workers=num_workers)
+        ensure_phantom_dataset(**phantom)
     listing = read_datalist(datalist, dataset_dir)
     parts: dict[str, list] = {}
     left_out = []

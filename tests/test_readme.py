@@ -1,0 +1,101 @@
+"""Every command of the README runs, with settings reduced to seconds."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import fire
+import monai.bundle
+import pytest
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+SMALL_NETWORK_RUN = [
+    "--epochs=1",
+    "--samples_per_epoch=2",
+    "--batch_size=1",
+    "--num_slices=3",
+    "--patch_size=[64,64]",
+    "--val_interval=1",
+    "--spacing_mm=[6.0,6.0,6.0]",
+    "--num_workers=0",
+]
+# the 3-D CNNs halve the slices too
+CNN_RUN = [*SMALL_NETWORK_RUN, "--num_slices=8"]
+SMALL_SIMULATION = ["--num_cases=4", "--num_folds=2", "--image_size=[56,56,20]", "--spacing_mm=[6.0,6.0,6.0]", "--num_workers=0"]
+
+
+def commands() -> list[str]:
+    """Lines of the README's bash blocks, the quick start's two excepted: those the fresh-clone check runs whole."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", README.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def reduced(command: str) -> list[str]:
+    """Arguments after `run`, with the reductions of its verb."""
+    arguments = shlex.split(command)
+    arguments = arguments[arguments.index("run") + 1 :]
+    verb = arguments[0]
+    if verb == "simulating":
+        return [*arguments, *SMALL_SIMULATION]
+    if verb in ("training", "finetuning"):
+        if "--cross_validation" in command:
+            arguments[arguments.index("--num_folds") + 1] = "2"
+        return [*arguments, *(CNN_RUN if "segresnet" in command or "dynunet" in command else SMALL_NETWORK_RUN)]
+    if verb == "evaluating":
+        return [*arguments, "--num_workers=0"]
+    return arguments
+
+
+def test_quickstart_blocks_are_the_two_that_the_fresh_clone_check_expects():
+    blocks = re.findall(r"^```bash quickstart\n(.*?)^```", README.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    assert "run training --config_file bundle/configs/train.json" in blocks[0]
+    assert "-m pytest" in blocks[1]
+    assert all(".venv" in block and "requirements.txt" in block for block in blocks)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, bundle_dir):
+    """A folder that looks like the repository's root to the commands, so that results land outside of it."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "bundle").symlink_to(bundle_dir)
+    return folder
+
+
+def test_every_command_runs(workplace, monkeypatch, capfd):
+    """One test, since each command uses what an earlier one left."""
+    monkeypatch.chdir(workplace)
+    monkeypatch.setattr(sys, "argv", ["monai.bundle"])
+    lines = commands()
+    assert len(lines) >= 14
+    for line in lines:
+        if line.startswith("python -m monai.bundle run"):
+            fire.Fire({"run": monai.bundle.run}, command=["run", *reduced(line)])
+        elif line.startswith("PYTHONPATH=bundle python -m monai.bundle ckpt_export"):
+            arguments = shlex.split(line)[4:]
+            fire.Fire({"ckpt_export": monai.bundle.ckpt_export}, command=arguments)
+        elif line.startswith("torchrun"):
+            _run_torchrun(line)
+        else:
+            pytest.fail(f"the test does not know how to run the README's line: {line}")
+    for result in (
+        "gtv_model/model.pt",
+        "igtv_model/model.json",
+        "after/compare.json",
+        "pooled/report.html",
+        "masks/igtv_00000/pred.nii.gz",
+        "one/igtv_00000/uncertainty.nii.gz",
+        "model.ts",
+        "two/model.pt",
+    ):
+        assert (workplace / "output" / result).is_file(), result
+
+
+def _run_torchrun(line: str) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", *shlex.split(line)[1:], *SMALL_NETWORK_RUN]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
