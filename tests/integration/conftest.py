@@ -1,6 +1,8 @@
 """A tiny phantom, and bundle verbs run on it in this process or in one of their own."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ SMALL_RUN = {
     "epochs": 2,
     "samples_per_epoch": 2,
     "batch_size": 1,
+    "learning_rate": 1e-3,
     "warmup_epochs": 1,
     "val_interval": 1,
     "num_workers": 0,
@@ -43,6 +46,20 @@ def tiny_phantom(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("phantom") / "tiny"
     simulate(folder, task="gtv", num_cases=4, num_folds=2, num_workers=0, progress=False, **PHANTOM)
     return folder
+
+
+@pytest.fixture(scope="session")
+def error_text():
+    """Texts of an error and everything that caused it, which the user sees in the traceback."""
+
+    def join(error: BaseException | None) -> str:
+        texts = []
+        while error is not None:
+            texts.append(str(error))
+            error = error.__cause__
+        return "\n".join(texts)
+
+    return join
 
 
 def config_files(bundle_dir: Path, names) -> list[str]:
@@ -103,4 +120,25 @@ def trained(train, tmp_path_factory) -> Path:
     """Folder of a finished training of two epochs, with TensorBoard."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     train(folder, use_tensorboard=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def learned(train, tiny_phantom, tmp_path_factory) -> Path:
+    """Folder of a training that learned one case by heart, validated on a copy of it under another name."""
+    data = tmp_path_factory.mktemp("one_case")
+    largest = json.loads((tiny_phantom / "dataset.json").read_text())["training"][-1]
+    lists = {}
+    for name, part in (("original", "training"), ("copy", "validation")):
+        (data / name).mkdir()
+        item = {"patient_id": name}
+        for key in ("ct", "pet", "label"):
+            item[key] = f"{name}/{key}.nii.gz"
+            shutil.copy(tiny_phantom / largest[key], data / item[key])
+        lists[part] = [item]
+    (data / "dataset.json").write_text(json.dumps(lists))
+    folder = tmp_path_factory.mktemp("learned") / "run"
+    settings = {"epochs": 5, "samples_per_epoch": 10, "val_interval": 5, "learning_rate": 0.01, "ema_decay": 0.9}
+    slabs = {"inside_probability": 1.0, "end_probability": 0.0, "free_probability": 0.0, "train#random_transforms": []}
+    train(folder, dataset_dir=str(data), **settings, **slabs)
     return folder

@@ -10,14 +10,6 @@ import torch
 from igtv.networks.igtv_network import IGTVNetwork
 
 
-def error_text(error):
-    texts = []
-    while error is not None:
-        texts.append(str(error))
-        error = error.__cause__
-    return "\n".join(texts)
-
-
 @pytest.fixture
 def broken(tiny_phantom, tmp_path):
     """A copy of the phantom to break; gives its folder, its datalist and the first training case of fold 0."""
@@ -28,33 +20,39 @@ def broken(tiny_phantom, tmp_path):
     return folder, listing, item
 
 
-def refused(train, tmp_path, **overrides):
-    with pytest.raises(RuntimeError) as caught:
-        train(tmp_path / "out", **overrides)
-    assert not (tmp_path / "out" / "checkpoint.pt").exists()
-    return error_text(caught.value)
+@pytest.fixture
+def refused(train, tmp_path, error_text):
+    """Text of the error with which a training refuses to start."""
+
+    def run(**overrides):
+        with pytest.raises(RuntimeError) as caught:
+            train(tmp_path / "out", **overrides)
+        assert not (tmp_path / "out" / "checkpoint.pt").exists()
+        return error_text(caught.value)
+
+    return run
 
 
-def test_missing_file(train, broken, tmp_path):
+def test_missing_file(refused, broken):
     folder, _, item = broken
     (folder / item["pet"]).unlink()
-    text = refused(train, tmp_path, dataset_dir=str(folder))
+    text = refused(dataset_dir=str(folder))
     assert f"{item['patient_id']}: pet {folder / item['pet']} does not exist" in text
 
 
-def test_pet_that_is_not_suv(train, broken, tmp_path):
+def test_pet_that_is_not_suv(refused, broken):
     folder, _, item = broken
     pet = nib.load(folder / item["pet"])
     nib.save(nib.Nifti1Image(pet.get_fdata(dtype=np.float32) * 5000, pet.affine), folder / item["pet"])
-    text = refused(train, tmp_path, dataset_dir=str(folder))
+    text = refused(dataset_dir=str(folder))
     assert f"{item['patient_id']}: pet" in text and "is not in SUV" in text and "Bq/ml" in text
 
 
-def test_case_without_label(train, broken, tmp_path):
+def test_case_without_label(refused, broken):
     folder, listing, item = broken
     del item["label"]
     (folder / "dataset.json").write_text(json.dumps(listing))
-    text = refused(train, tmp_path, dataset_dir=str(folder))
+    text = refused(dataset_dir=str(folder))
     assert f"{item['patient_id']}: it has no `label`" in text and "skip_bad_cases" in text
 
 
@@ -67,29 +65,29 @@ def test_bad_cases_can_be_left_out(train, broken, tmp_path):
     assert item["patient_id"] not in manifest["cases"]["training"]
 
 
-def test_missing_datalist(train, tmp_path, tiny_phantom):
-    text = refused(train, tmp_path, datalist=str(tiny_phantom / "mine.json"))
+def test_missing_datalist(refused, tmp_path, tiny_phantom):
+    text = refused(datalist=str(tiny_phantom / "mine.json"))
     assert f"datalist {tiny_phantom / 'mine.json'} does not exist" in text
 
 
-def test_wrong_checkpoint(train, tmp_path):
+def test_wrong_checkpoint(refused, tmp_path):
     weights = tmp_path / "other.pt"
     torch.save(IGTVNetwork(sim="B").state_dict(), weights)
-    text = refused(train, tmp_path, model_path=str(weights))
+    text = refused(model_path=str(weights))
     assert "wrong checkpoint" in text and "check variant, fusion and sim" in text and "sim.0" in text
 
 
-def test_checkpoint_that_is_none(train, tmp_path):
+def test_checkpoint_that_is_none(refused, tmp_path):
     weights = tmp_path / "other.pt"
     weights.write_text("no weights")
-    assert "is not a checkpoint that can be read safely" in refused(train, tmp_path, model_path=str(weights))
+    assert "is not a checkpoint that can be read safely" in refused(model_path=str(weights))
 
 
-def test_misspelt_key(train, tmp_path):
-    assert "unknown key 'epohcs', did you mean 'epochs'?" in refused(train, tmp_path, epohcs=3)
+def test_misspelt_key(refused, tmp_path):
+    assert "unknown key 'epohcs', did you mean 'epochs'?" in refused(epohcs=3)
 
 
-def test_weights_without_their_card(run_verb, trained, tiny_phantom, tmp_path):
+def test_weights_without_their_card(run_verb, trained, tiny_phantom, tmp_path, error_text):
     shutil.copy(trained / "model.pt", tmp_path / "model.pt")
     settings = {"model_path": str(tmp_path / "model.pt"), "datalist": str(tiny_phantom / "dataset.json")}
     with pytest.raises(RuntimeError) as caught:
@@ -97,5 +95,5 @@ def test_weights_without_their_card(run_verb, trained, tiny_phantom, tmp_path):
     assert "No model card" in error_text(caught.value)
 
 
-def test_unknown_fold(train, tmp_path):
-    assert "fold=7 is not among the folds [0, 1]" in refused(train, tmp_path, fold=7)
+def test_unknown_fold(refused, tmp_path):
+    assert "fold=7 is not among the folds [0, 1]" in refused(fold=7)

@@ -13,14 +13,6 @@ import torch
 SETTINGS = {"epochs": 3, "samples_per_epoch": 4, "early_stopping_patience": 9}
 
 
-def error_text(error):
-    texts = []
-    while error is not None:
-        texts.append(str(error))
-        error = error.__cause__
-    return "\n".join(texts)
-
-
 def read_log(folder):
     with open(folder / "training_log.csv", newline="") as file:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
@@ -130,13 +122,13 @@ def test_resume_writes_what_a_kill_after_the_last_epoch_left_out(train, referenc
         ({"sim": "none"}, "sim: 'A' -> 'none'"),
     ],
 )
-def test_resume_with_other_settings_is_refused(change, text, train, reference):
+def test_resume_with_other_settings_is_refused(change, text, train, reference, error_text):
     with pytest.raises(RuntimeError) as caught:
         train(reference, **{**SETTINGS, **change}, resume=True)
     assert "was made with other settings" in error_text(caught.value) and text in error_text(caught.value)
 
 
-def test_resume_without_a_checkpoint_is_refused_at_once(train, tmp_path):
+def test_resume_without_a_checkpoint_is_refused_at_once(train, tmp_path, error_text):
     with pytest.raises(RuntimeError) as caught:
         train(tmp_path / "empty", resume=True, model_path=str(tmp_path / "not looked at"))
     assert f"{tmp_path / 'empty' / 'checkpoint.pt'} does not exist" in error_text(caught.value)

@@ -11,15 +11,6 @@ from igtv.networks.igtv_network import IGTVNetwork
 from igtv.networks.model_card import read_model_card
 
 
-def error_text(error: BaseException) -> str:
-    """Texts of an error and everything that caused it, which the user sees in the traceback."""
-    texts = []
-    while error is not None:
-        texts.append(str(error))
-        error = error.__cause__
-    return "\n".join(texts)
-
-
 def read_log(folder):
     with open(folder / "training_log.csv", newline="") as file:
         return list(csv.DictReader(file))
@@ -96,7 +87,7 @@ def test_last_epoch_is_validated_and_the_rest_by_interval(train, tmp_path):
     assert [row["val_dice"] != "" for row in read_log(tmp_path)] == [False, True, True]
 
 
-def test_phantom_is_made_only_where_the_defaults_point(run_verb, tmp_path, monkeypatch):
+def test_phantom_is_made_only_where_the_defaults_point(run_verb, tmp_path, monkeypatch, error_text):
     made = []
 
     def pretend(dataset_dir, **arguments):

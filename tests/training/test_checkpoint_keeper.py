@@ -102,7 +102,9 @@ def test_rank_above_0_writes_nothing(make_trainer, tmp_path):
 
 
 def weights_keeper(folder, described, **settings):
-    return WeightsKeeper(torch.nn.Linear(1, 1), folder, lambda path, metrics: described.append((path, metrics)), **settings)
+    return WeightsKeeper(
+        torch.nn.Linear(1, 1), folder, lambda path, metrics: described.append((path, metrics)), **settings
+    )
 
 
 def test_best_and_last_weights(tmp_path):

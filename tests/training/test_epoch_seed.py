@@ -38,5 +38,3 @@ def test_random_state_depends_on_seed_epoch_and_rank(make_trainer):
 def test_neighbouring_seeds_share_no_epoch(make_trainer):
     """seed + epoch alone would give epoch 1 of seed 0 the state of epoch 0 of seed 1."""
     assert not set(draws(make_trainer, seed=0, epochs=4)[0]) & set(draws(make_trainer, seed=1, epochs=4)[0])
-
-

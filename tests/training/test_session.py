@@ -58,3 +58,10 @@ def test_start_weights_must_not_move_away(tmp_path):
     with pytest.raises(ValueError, match="give the new run an output_dir of its own"):
         prepare_output_dir(tmp_path, resume=False, model_path=tmp_path / "model.pt")
     assert names_in(tmp_path) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_halves_of_files_from_a_kill_are_removed(resume, tmp_path):
+    fill(tmp_path, (*NAMES, ".writing-abc.pt"))
+    prepare_output_dir(tmp_path, resume=resume)
+    assert not list(tmp_path.glob(".writing-*"))

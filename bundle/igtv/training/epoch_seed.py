@@ -3,7 +3,6 @@
 import torch
 from ignite.engine import Engine, Events
 
-
 SEED_STRIDE = 1_000_003  # a prime above any number of epochs or processes
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from ignite.engine import Engine
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ..files import TEMPORARY_PREFIX
 from .checkpoint_keeper import BEST_NAME, CHECKPOINT_NAME, LAST_NAME, CheckpointKeeper, WeightsKeeper, check_resumable
 from .early_stopping import EarlyStop
 from .history import CURVE_NAME, LOG_NAME, History
@@ -54,6 +55,9 @@ def prepare_output_dir(
         )
     elif is_main:
         set_aside(output_dir)
+    if is_main:
+        for leftover in output_dir.glob(f"{TEMPORARY_PREFIX}*"):  # a run was killed while it wrote
+            leftover.unlink()
 
 
 def run_training(
