@@ -23,6 +23,7 @@ class TrainingProgress:
         self.disabled = disabled
         self.bar: tqdm | None = None
         self._next_refresh = 0.0
+        self._loss = 0.0
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._open)
@@ -46,6 +47,7 @@ class TrainingProgress:
     def _advance(self, engine: Engine) -> None:
         if self.bar is None:
             return
+        self._loss = engine.state.output["loss"].detach()
         if time.monotonic() >= self._next_refresh:
             self._show(engine)
         self.bar.update(1)
@@ -56,9 +58,11 @@ class TrainingProgress:
             return
         self._next_refresh = time.monotonic() + self.bar.mininterval
         latest = self.history.latest("val_dice")
+        output = engine.state.output
+        output = output[0] if isinstance(output, list) else output  # see `ListedOutput`
         self.bar.set_postfix(
             epoch=f"{engine.state.epoch}/{engine.state.max_epochs}",
-            loss=f"{float(engine.state.output['loss'].detach()):.3f}",
+            loss=f"{float(output['loss'].detach()):.3f}",
             val_dice="-" if latest is None else f"{latest:.3f}",
             refresh=False,
         )
