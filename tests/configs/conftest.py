@@ -17,6 +17,15 @@ TUMOUR = (slice(28, 36), slice(20, 30), slice(1, 4))
 NANO = {"variant": "nano", "fusion": "rectified", "sim": "A", "sim_radius": 2}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Threads of torch that wait for each other cost more than they bring on such small volumes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def bundle_copy(tmp_path_factory, bundle_dir):
     """The bundle with its own configs and models; an untrained network stands in for weights that are missing."""
@@ -66,7 +75,7 @@ def tiny(bundle_copy, dataset_dir, tmp_path):
         "bundle_root": str(bundle_copy),
         "dataset_dir": str(dataset_dir),
         "output_dir": str(tmp_path / "out"),
-        "device": torch.device("cpu"),
+        "device": "cpu",
         "num_workers": 0,
         "scan_backend": "torch",
     }

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from mlflow import MlflowClient
 from monailabel.tasks.infer.bundle import BundleInferTask
 from monailabel.tasks.train.bundle import BundleTrainTask
 
@@ -48,7 +49,7 @@ def test_inference_task_segments_a_pair(bundle_copy, cases, tmp_path):
 
 
 def test_training_task_trains_on_pairs(bundle_copy, cases, tiny_training, tmp_path):
-    """Through the overrides that the stock task injects; the phantom is not made, since nobody asks for `cases`."""
+    """Through the overrides of the stock task, MLflow among them; nobody asks for `cases`, so no phantom is made."""
     own = ("bundle_root", "device", "epochs", "dataset_dir")
     changes = {key: value for key, value in tiny_training.items() if key not in own}
     task = PairedTrainTask(str(bundle_copy), {}, changes=changes, load_strict=True)
@@ -62,6 +63,8 @@ def test_training_task_trains_on_pairs(bundle_copy, cases, tiny_training, tmp_pa
         "multi_gpu": False,
         "run_id": "run",
     }
+    database = f"sqlite:///{tmp_path / 'runs.db'}"
+    request |= {"tracking": "mlflow", "tracking_uri": database}
     assert task(request, cases) == {}
     out = tmp_path / "out"
     manifest = json.loads((out / "run_manifest.json").read_text())
@@ -74,3 +77,6 @@ def test_training_task_trains_on_pairs(bundle_copy, cases, tiny_training, tmp_pa
     # it went on from the shipped weights: one step of warm-up moves them a little, a fresh start lies far away
     moved = max(float((trained[name] - start[name]).abs().max()) for name in start if start[name].is_floating_point())
     assert 0 < moved < 0.01
+    tracking = MlflowClient(database)
+    (tracked,) = tracking.search_runs([tracking.get_experiment_by_name("igtv").experiment_id])
+    assert {"train_loss", "val_dice"} <= set(tracked.data.metrics)
