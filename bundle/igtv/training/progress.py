@@ -47,7 +47,7 @@ class TrainingProgress:
     def _advance(self, engine: Engine) -> None:
         if self.bar is None:
             return
-        self._loss = engine.state.output["loss"].detach()
+        self._loss = engine.state.output["loss"].detach()  # later handlers may give the output another form
         if time.monotonic() >= self._next_refresh:
             self._show(engine)
         self.bar.update(1)
@@ -58,11 +58,9 @@ class TrainingProgress:
             return
         self._next_refresh = time.monotonic() + self.bar.mininterval
         latest = self.history.latest("val_dice")
-        output = engine.state.output
-        output = output[0] if isinstance(output, list) else output  # see `ListedOutput`
         self.bar.set_postfix(
             epoch=f"{engine.state.epoch}/{engine.state.max_epochs}",
-            loss=f"{float(output['loss'].detach()):.3f}",
+            loss=f"{float(self._loss):.3f}",
             val_dice="-" if latest is None else f"{latest:.3f}",
             refresh=False,
         )
