@@ -24,7 +24,13 @@ SMALL_NETWORK_RUN = [
 ]
 # the 3-D CNNs halve the slices too
 CNN_RUN = [*SMALL_NETWORK_RUN, "--num_slices=8"]
-SMALL_SIMULATION = ["--num_cases=4", "--num_folds=2", "--image_size=[56,56,20]", "--spacing_mm=[6.0,6.0,6.0]", "--num_workers=0"]
+SMALL_SIMULATION = [
+    "--num_cases=4",
+    "--num_folds=2",
+    "--image_size=[56,56,20]",
+    "--spacing_mm=[6.0,6.0,6.0]",
+    "--num_workers=0",
+]
 
 
 def commands() -> list[str]:

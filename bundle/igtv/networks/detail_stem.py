@@ -15,37 +15,59 @@ from .mamba_decoder import initialise_convolution, upsample_twice
 
 
 class DetailStem(nn.Module):
-    """Convolutions on the raw CT and PET slice at full and half resolution.
+    """Convolutions on the raw CT and PET slice at full, half and quarter resolution.
+
+    The intensities come in on fixed scales (HU window, SUV range), so the first two layers have no norm: a norm over
+    the channels of a pixel would take out of a pixel how bright it is.
 
     Args:
         width: channels at full resolution; twice as many at half.
+        joint_width: channels at quarter resolution, the encoder's first width.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, joint_width: int) -> None:
         super().__init__()
         self.conv_full = nn.Conv2d(2, width, 3, padding=1)
-        self.norm_full = ChannelNorm(width)
         self.conv_half = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
-        self.norm_half = ChannelNorm(2 * width)
-        self.conv_deep = nn.Conv2d(2 * width, 2 * width, 3, padding=1)
+        self.block_half = ResidualConvolution(2 * width)
+        self.conv_quarter = nn.Conv2d(2 * width, joint_width, 3, stride=2, padding=1)
+        self.block_quarter = ResidualConvolution(joint_width)
         self.apply(initialise_convolution)
 
     def forward(self, x: Tensor, offset: Tensor | None = None) -> list[Tensor]:
-        """Map slices to two maps.
+        """Map slices to three maps.
 
         Args:
             x: (N, 2, H, W), channels CT and PET.
             offset: (N, width, H, W), added after the first convolution.
 
         Returns:
-            Maps (N, width, H, W) and (N, 2 * width, H/2, W/2).
+            Maps (N, width, H, W), (N, 2 * width, H/2, W/2) and (N, joint_width, H/4, W/4).
         """
         full = self.conv_full(x)
         if offset is not None:
             full = full + offset
-        full = F.gelu(self.norm_full(full))
-        half = F.gelu(self.norm_half(self.conv_half(full)))
-        return [full, half + F.gelu(self.conv_deep(half))]
+        full = F.gelu(full)
+        half = self.block_half(F.gelu(self.conv_half(full)))
+        return [full, half, self.block_quarter(F.gelu(self.conv_quarter(half)))]
+
+
+class ResidualConvolution(nn.Module):
+    """x + conv(GELU(conv(norm(x)))), 3 x 3, width kept.
+
+    Args:
+        width: channels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.conv_in = nn.Conv2d(width, width, 3, padding=1)
+        self.conv_out = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, h, w) to the same shape."""
+        return x + self.conv_out(F.gelu(self.conv_in(self.norm(x))))
 
 
 class DetailHead(nn.Module):

@@ -53,7 +53,8 @@ class IGTVNetwork(nn.Module):
         variant: size, one of `variants.SIZES`.
         fusion: "cipa" computes what the published network (arXiv 2503.17261) computes; "rectified" is our corrected
             form: two-way channel rectification that enters the sum, norms without batch statistics, an embedding that
-            tells CT from PET, a full-resolution detail path and an output bias at the foreground prior.
+            tells CT from PET, a convolutional path for detail at full, half and quarter resolution, linear layers that
+            start at PyTorch's width, and an output bias at the foreground prior.
         sim: slice interaction: "none", "A" (gated mixing) or "B" (differences to neighbours).
         sim_radius: slices seen on each side.
         prompt_channels: extra input channels after CT and PET for interactive prompts.
@@ -84,13 +85,15 @@ class IGTVNetwork(nn.Module):
         self.sim_radius: int = sim_radius if sim != "none" else 0
         self.in_channels: int = 2 + prompt_channels
 
-        self.encoder = VSSEncoder(width, size.encoder_depths, size.state_size, drop_path_rate)
+        self.encoder = VSSEncoder(
+            width, size.encoder_depths, size.state_size, drop_path_rate, small_start=not rectified
+        )
         self.modality_embedding: nn.Parameter | None = None
         self.detail_stem: DetailStem | None = None
         self.prompt_stem: PromptStem | None = None
         if rectified:
             self.modality_embedding = nn.Parameter(torch.zeros(2, width))
-            self.detail_stem = DetailStem(size.detail_width)
+            self.detail_stem = DetailStem(size.detail_width, width)
         if prompt_channels:
             self.prompt_stem = PromptStem(prompt_channels, width, size.detail_width if rectified else 0)
         self.fusion = nn.ModuleList([ScaleFusion(size, scale, rectified) for scale in range(SCALES)])
@@ -144,7 +147,9 @@ class IGTVNetwork(nn.Module):
         for scale, fusion in enumerate(self.fusion):
             maps.append(fusion(both[scale][:count], both[scale][count:]))
         if self.detail_stem is not None:
-            maps += self.detail_stem(images, detail_offset)
+            details = self.detail_stem(images, detail_offset)
+            maps[0] = maps[0] + details[2]
+            maps += details[:2]
         return maps
 
     @torch.jit.export

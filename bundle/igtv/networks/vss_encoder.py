@@ -72,9 +72,14 @@ class VSSEncoder(nn.Module):
         depths: blocks per stage.
         state_size: states per channel of the scans.
         drop_path_rate: rate of the last block; linear over depth from 0.
+        small_start: linear layers start from VMamba's narrow normal distribution (std 0.02). At the narrow widths of
+            `nano` its blocks then add next to nothing for the first hundred steps; without it they start at PyTorch's
+            width.
     """
 
-    def __init__(self, width: int, depths: tuple[int, ...], state_size: int, drop_path_rate: float) -> None:
+    def __init__(
+        self, width: int, depths: tuple[int, ...], state_size: int, drop_path_rate: float, small_start: bool = True
+    ) -> None:
         super().__init__()
         rates = linear_rates(drop_path_rate, sum(depths))
         self.stem = PatchStem(width)
@@ -89,7 +94,8 @@ class VSSEncoder(nn.Module):
             blocks = [VSSBlock(stage_width, state_size, rate) for rate in rates[first : first + depth]]
             self.stages.append(nn.Sequential(*blocks))
             self.output_norms.append(nn.LayerNorm(stage_width))
-        self.apply(_initialise)
+        if small_start:
+            self.apply(_initialise)
 
     def forward(self, x: Tensor, offset: Tensor | None = None) -> list[Tensor]:
         """Map a grey image to four normalised maps.
