@@ -27,6 +27,7 @@ RESULTS = (
     CURVE_NAME,
     MANIFEST_NAME,
     "tensorboard",
+    "pictures",
 )
 
 
