@@ -138,7 +138,7 @@ def learned(train, tiny_phantom, tmp_path_factory) -> Path:
         lists[part] = [item]
     (data / "dataset.json").write_text(json.dumps(lists))
     folder = tmp_path_factory.mktemp("learned") / "run"
-    settings = {"epochs": 5, "samples_per_epoch": 10, "val_interval": 5, "learning_rate": 0.01, "ema_decay": 0.9}
+    settings = {"epochs": 5, "samples_per_epoch": 10, "val_interval": 5, "learning_rate": 0.004, "ema_decay": 0.9}
     slabs = {"inside_probability": 1.0, "end_probability": 0.0, "free_probability": 0.0, "train#random_transforms": []}
     train(folder, dataset_dir=str(data), **settings, **slabs)
     return folder

@@ -25,6 +25,7 @@ def test_files_of_a_training(trained):
         "model.pt",
         "model_last.json",
         "model_last.pt",
+        "pictures",
         "run_manifest.json",
         "tensorboard",
         "training_log.csv",

@@ -14,6 +14,7 @@ from tqdm import tqdm
 SIZE_STEP = 32
 SMALLEST_SIZE = 64
 PIXELS_PER_STEP = 2**19  # two slices of 512 x 512
+MOST_SLICES_PER_STEP = 8  # more brings no speed on small planes, only memory
 
 
 class WholeVolumeInferer(Inferer):
@@ -80,7 +81,7 @@ class WholeVolumeInferer(Inferer):
         device = _device_of(network, volume)
         padding = [*_margins(width), *_margins(height)]
         fill = volume.amin(dim=(0, 2, 3, 4))
-        step = self.slices_per_step or min(32, max(1, PIXELS_PER_STEP // (height * width)))
+        step = self.slices_per_step or min(MOST_SLICES_PER_STEP, max(1, PIXELS_PER_STEP // (height * width)))
 
         held: list[Tensor] = []  # maps (B, slices held, C, h, w)
         held_first = decoded = 0
@@ -100,7 +101,8 @@ class WholeVolumeInferer(Inferer):
                 bar.update(ready - decoded)
                 decoded = ready
             needed = max(held_first, decoded - radius)
-            held = [stack[:, needed - held_first :] for stack in held]
+            # copies: a view would keep the maps of the whole step in memory
+            held = [stack[:, needed - held_first :].clone() for stack in held]
             held_first = needed
         bar.close()
 
