@@ -49,7 +49,9 @@ def run_evaluation(
     evaluator.run()
     predicted = [{**case, "pred": str(Path(predictions_dir) / case["case"] / "pred.nii.gz")} for case in chosen]
     summary = evaluate_predictions(predicted, output_dir, workers=num_workers, **settings)
-    if threshold_baselines:
+    if threshold_baselines and part == "training":
+        logger.warning("no threshold baselines: their threshold is chosen on the training cases evaluated here")
+    elif threshold_baselines:
         shared = {key: value for key, value in settings.items() if key not in ("name", "compare")}
         evaluate_threshold_baselines(cases["training"], chosen, Path(output_dir) / "threshold_baselines", **shared)
     logger.info("evaluated %d cases, report in %s", len(chosen), Path(output_dir) / "report.html")
