@@ -4,9 +4,8 @@ import types
 
 import pytest
 import torch
-from monai.data import MetaTensor
-
 from igtv.training.validation_pictures import ValidationPictures
+from monai.data import MetaTensor
 
 
 def engine_after(iteration: int, case: str):
