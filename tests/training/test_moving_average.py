@@ -1,5 +1,6 @@
 import pytest
 import torch
+from ignite.engine import Engine, Events
 from igtv.training.moving_average import MovingAverage
 
 
@@ -50,3 +51,18 @@ def test_disabled_is_the_network_itself(make_trainer):
     trainer.run()
     assert average.model is trainer.network and average.state_dict() == {}
     average.load_state_dict({})
+
+
+def test_weights_loaded_when_the_training_starts_are_averaged_from():
+    network = torch.nn.Linear(1, 1, bias=False)
+    average = MovingAverage(network, 0.5)
+
+    def load(engine):
+        with torch.no_grad():
+            network.weight.fill_(7.0)
+
+    engine = Engine(lambda engine, batch: None)
+    engine.add_event_handler(Events.STARTED, load)
+    average.attach(engine)
+    engine.run([0], max_epochs=1)
+    assert average.model.weight.item() == 7.0

@@ -25,8 +25,14 @@ class MovingAverage:
     def attach(self, engine: Engine) -> None:
         if self.handler is None:
             return
+        engine.add_event_handler(Events.STARTED, self._start_from_network)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._set_momentum)
         self.handler.attach(engine, warn_if_exists=False)
+
+    def _start_from_network(self, engine: Engine) -> None:
+        # a loader among the handlers (MONAI Label adds one) fills the network only now, after the average was copied
+        if engine.state.iteration == 0:
+            self.model.load_state_dict(self.handler.model.state_dict())
 
     def _set_momentum(self, engine: Engine) -> None:
         step = engine.state.iteration
