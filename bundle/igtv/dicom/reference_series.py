@@ -1,0 +1,167 @@
+"""The image series that a mask was drawn on: what RTSTRUCT and SEG refer to, and the grid they need."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from pydicom.dataset import Dataset
+
+from .errors import DicomError, tag_name
+from .geometry import stack
+from .headers import IMAGE_MODALITIES
+from .series import Series, find_series
+
+# Two grids are one when their voxel centres differ by less than this share of a voxel.
+SAME_GRID_VOXELS = 0.05
+# So much of a mask may lie outside the series: less than a slice, since voxels of other grids overhang a little.
+OUTSIDE_SHARE = 0.01
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReferenceSeries:
+    """An image series with its slices sorted along their normal.
+
+    Args:
+        series: as found.
+        headers: whole headers without pixels, in the order of the slices.
+        grid: empty image with the size and the geometry of the series.
+    """
+
+    series: Series
+    headers: tuple[Dataset, ...]
+    grid: sitk.Image
+
+    def plane_mm(self, index: int) -> np.ndarray:
+        """Position of the first voxel of a slice as its own header gives it; scanners round, grids do not."""
+        return np.array([float(value) for value in self.headers[index].ImagePositionPatient])
+
+
+def read_reference(series: Series) -> ReferenceSeries:
+    """Sort a series and read its headers.
+
+    Raises:
+        DicomError: the series is no volume (see `geometry.stack`), or has no frame of reference.
+    """
+    if not series.frame_of_reference_uid:
+        raise DicomError(
+            f"{series.label}: {tag_name('FrameOfReferenceUID')} is missing; contours would have no coordinate system"
+        )
+    slices = stack(series)
+    headers = tuple(pydicom.dcmread(series.files[index], stop_before_pixels=True) for index in slices.order)
+    first = headers[0]
+    grid = sitk.Image([int(first.Columns), int(first.Rows), len(headers)], sitk.sitkUInt8)
+    grid.SetSpacing(slices.spacing_mm)
+    grid.SetOrigin(slices.origin_mm)
+    grid.SetDirection(slices.direction)
+    return ReferenceSeries(series, headers, grid)
+
+
+def find_reference(folder: str | Path, mask: sitk.Image, wanted: str | None = None) -> ReferenceSeries:
+    """The series of a DICOM folder that a mask belongs to.
+
+    A CT wins over other modalities; of several, those on the mask's very grid.
+
+    Args:
+        folder: DICOM of one patient or more, other objects beside.
+        mask: the mask to place.
+        wanted: SeriesInstanceUID, or a part of the description, that chooses between several.
+
+    Raises:
+        DicomError: no series, or more than one, is left.
+    """
+    found, problems = find_series(folder)
+    for problem in problems:
+        logger.warning("%s %s", problem.file.name, problem.reason)
+    images = [series for series in found if series.modality in IMAGE_MODALITIES]
+    cts = [series for series in images if series.modality == "CT"]
+    candidates = cts or images
+    if wanted:
+        candidates = [s for s in images if s.series_uid == wanted or wanted.lower() in s.description.lower()]
+    if not candidates:
+        raise DicomError(
+            f"{Path(folder).name} holds no image series{f' that fits ct_series={wanted}' if wanted else ''}; it holds: "
+            f"{_listing(found) or 'no DICOM at all'}"
+        )
+    if len(candidates) == 1:
+        return read_reference(candidates[0])
+    fitting = [reference for reference in map(_read_or_none, candidates) if reference and same_grid(mask, reference)]
+    if len(fitting) == 1:
+        return fitting[0]
+    raise DicomError(
+        f"{Path(folder).name} holds {len(candidates)} series the mask may belong to, and {len(fitting) or 'none'} of "
+        f"them on its grid: choose one with ct_series (its UID or a part of its description): {_listing(candidates)}"
+    )
+
+
+def place_mask(mask: sitk.Image, reference: ReferenceSeries) -> sitk.Image:
+    """The mask on the grid of the series: the very voxels where the grids agree but for flipped or swapped axes.
+
+    A mask on another grid is resampled (linear, cut at one half), which the log says.
+
+    Returns:
+        uint8, 1 inside.
+
+    Raises:
+        DicomError: the mask is empty, or reaches outside the series, so belongs to another one.
+    """
+    inside = sitk.Cast(mask != 0, sitk.sitkUInt8)
+    if not sitk.GetArrayViewFromImage(inside).any():
+        raise DicomError("the mask is empty: there is nothing to draw, so no DICOM object is written")
+    _check_inside(inside, reference)
+    if same_grid(inside, reference):
+        return sitk.Resample(inside, reference.grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+    logger.warning("the mask is not on the grid of %s and is resampled to it", reference.series.label)
+    share = sitk.Resample(inside, reference.grid, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    placed = sitk.Cast(share >= 0.5, sitk.sitkUInt8)
+    if not sitk.GetArrayViewFromImage(placed).any():
+        raise DicomError("the mask is smaller than a voxel of the series, nothing of it is left: nothing is written")
+    return placed
+
+
+def same_grid(image: sitk.Image, reference: ReferenceSeries) -> bool:
+    """Whether the voxel centres coincide, axes flipped or swapped at will."""
+    grid = reference.grid
+    if sorted(image.GetSize()) != sorted(grid.GetSize()):
+        return False
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in image.GetSize()], indexing="ij")).reshape(3, -1).T
+    placed = np.array([_index(grid, image.TransformIndexToPhysicalPoint(corner.tolist())) for corner in corners])
+    expected = np.array(np.meshgrid(*[(0, size - 1) for size in grid.GetSize()], indexing="ij")).reshape(3, -1).T
+    distances = np.abs(placed[:, None] - expected[None]).max(axis=2)
+    return bool((distances.min(axis=1) < SAME_GRID_VOXELS).all() and (distances.min(axis=0) < SAME_GRID_VOXELS).all())
+
+
+def _index(grid: sitk.Image, point: Sequence[float]) -> tuple[float, ...]:
+    return grid.TransformPhysicalPointToContinuousIndex(point)
+
+
+def _check_inside(inside: sitk.Image, reference: ReferenceSeries) -> None:
+    voxels = np.argwhere(sitk.GetArrayViewFromImage(inside))[:, ::-1]
+    steps = np.array(inside.GetDirection()).reshape(3, 3) * np.array(inside.GetSpacing())
+    points = voxels @ steps.T + np.array(inside.GetOrigin())
+    grid = reference.grid
+    axes = np.array(grid.GetDirection()).reshape(3, 3) * np.array(grid.GetSpacing())
+    index = (points - np.array(grid.GetOrigin())) @ np.linalg.inv(axes).T
+    outside = float(((index < -0.55) | (index > np.array(grid.GetSize()) - 0.45)).any(axis=1).mean())
+    if outside > OUTSIDE_SHARE:
+        raise DicomError(
+            f"{100 * outside:.0f} % of the mask lies outside of {reference.series.label}: it was drawn on another "
+            "image; give the series it belongs to as reference_dicom"
+        )
+
+
+def _read_or_none(series: Series) -> ReferenceSeries | None:
+    try:
+        return read_reference(series)
+    except DicomError as error:
+        logger.warning("%s", error)
+        return None
+
+
+def _listing(series: Sequence[Series]) -> str:
+    return "; ".join(one.label for one in series)
