@@ -121,13 +121,17 @@ def _fill_slices(
             f"{interpolated} slices lie between contours and were interpolated"
         )
     notes += _describe_gaps(plane_positions, spacing_mm)
-    outside = ((plane_positions < -spacing_mm / 2) | (plane_positions > (slices - 1) * slice_spacing_mm + spacing_mm / 2)).sum()
+    outside = (
+        (plane_positions < -spacing_mm / 2) | (plane_positions > (slices - 1) * slice_spacing_mm + spacing_mm / 2)
+    ).sum()
     beyond = sum(
         (points[:, :2].min() < -0.5 or points[:, 0].max() > columns - 0.5 or points[:, 1].max() > rows - 0.5)
         for points in contours
     )
     if outside or beyond:
-        notes.append(f"the image does not hold all of it: {outside} contour planes and parts of {beyond} contours lie outside")
+        notes.append(
+            f"the image does not hold all of it: {outside} contour planes and parts of {beyond} contours lie outside"
+        )
     return array, notes
 
 
@@ -150,11 +154,13 @@ def _planes_at(position_mm: float, planes_mm: np.ndarray, spacing_mm: float) -> 
     """Contour planes whose shapes make up the slice at one position, with their weights; none outside the ROI."""
     after = int(np.searchsorted(planes_mm, position_mm))
     before = after - 1
-    nearest = min((k for k in (before, after) if 0 <= k < len(planes_mm)), key=lambda k: abs(planes_mm[k] - position_mm))
+    nearest = min(
+        (k for k in (before, after) if 0 <= k < len(planes_mm)), key=lambda k: abs(planes_mm[k] - position_mm)
+    )
     distance = position_mm - planes_mm[nearest]
     if abs(distance) <= SAME_PLANE_SHARE * spacing_mm:
         return [(nearest, 1.0)]
-    if 0 <= before and after < len(planes_mm):
+    if before >= 0 and after < len(planes_mm):
         gap = planes_mm[after] - planes_mm[before]
         if gap <= GAP_SPACINGS * spacing_mm + SAME_POSITION_MM:
             share = (position_mm - planes_mm[before]) / gap
@@ -164,7 +170,7 @@ def _planes_at(position_mm: float, planes_mm: np.ndarray, spacing_mm: float) -> 
 
 
 def _shape_between(planes: Sequence[np.ndarray], weights: Sequence[tuple[int, float]]) -> np.ndarray | bool:
-    """The shape at a slice: a contour's own, or between two the one where their weighted signed distances are positive."""
+    """The shape at a slice: a contour's own, or between two where their weighted signed distances are positive."""
     if not weights:
         return False
     if len(weights) == 1:

@@ -20,7 +20,16 @@ LOGGER = logging.getLogger(__name__)
 FRAME_OF_REFERENCE_KEY = "0020|0052"  # under which an image may carry its frame of reference
 CLOSED_TYPES = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 _CONTOUR_DATA = Tag(0x3006, 0x0050)
-_ITEM_SYNTAX_ERRORS = (AttributeError, EOFError, IndexError, KeyError, NotImplementedError, OSError, TypeError, ValueError)
+_ITEM_SYNTAX_ERRORS = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,9 @@ def read_structure_set(rtstruct_path: str | Path) -> StructureSet:
 
 def _structure_set(dataset: pydicom.Dataset) -> StructureSet:
     if str(dataset.get("Modality", "")) != "RTSTRUCT":
-        raise DicomError(f"is no RTSTRUCT: its Modality (0008,0060) is {str(dataset.get('Modality', '')) or 'missing'!r}")
+        raise DicomError(
+            f"is no RTSTRUCT: its Modality (0008,0060) is {str(dataset.get('Modality', '')) or 'missing'!r}"
+        )
     if not dataset.get("StructureSetROISequence"):
         raise DicomError("StructureSetROISequence (3006,0020) is missing or empty; export the structures again")
     if "ROIContourSequence" not in dataset:
@@ -197,7 +208,9 @@ def _structure_set(dataset: pydicom.Dataset) -> StructureSet:
 
 def _frames(dataset: pydicom.Dataset) -> list[str]:
     """Frames of reference that the structure set as a whole names."""
-    uids = [str(item.get("FrameOfReferenceUID", "")) for item in dataset.get("ReferencedFrameOfReferenceSequence") or ()]
+    uids = [
+        str(item.get("FrameOfReferenceUID", "")) for item in dataset.get("ReferencedFrameOfReferenceSequence") or ()
+    ]
     uids = [uid for uid in dict.fromkeys(uids) if uid]
     return uids or [str(uid) for uid in [dataset.get("FrameOfReferenceUID")] if uid]
 
@@ -248,8 +261,8 @@ def _points(item: pydicom.Dataset, name: str) -> np.ndarray:
     offset = item.get("ContourOffsetVector")
     if offset and any(float(x) for x in offset):
         raise DicomError(
-            f"ROI {name!r}: ContourOffsetVector (3006,0045) is retired from the standard, so that systems differ in what "
-            "it means; export the contours without it"
+            f"ROI {name!r}: ContourOffsetVector (3006,0045) is retired from the standard, so that systems "
+            "differ in what it means; export the contours without it"
         )
     return values.reshape(-1, 3)
 
@@ -264,7 +277,11 @@ def _refuse_cut_off(dataset: pydicom.Dataset) -> None:
                 raise DicomError("is cut off; copy or export it again")
         if tag.is_private:
             continue
-        if element.VR == "SQ" or pydicom.datadict.dictionary_has_tag(tag) and pydicom.datadict.dictionary_VR(tag) == "SQ":
+        if (
+            element.VR == "SQ"
+            or pydicom.datadict.dictionary_has_tag(tag)
+            and pydicom.datadict.dictionary_VR(tag) == "SQ"
+        ):
             for item in dataset[tag].value or ():
                 _refuse_cut_off(item)
 
@@ -276,15 +293,17 @@ def _named(rois: Sequence[Roi]) -> list[tuple[str, Roi]]:
 
 
 def _carried_frame(image: sitk.Image) -> str:
-    return image.GetMetaData(FRAME_OF_REFERENCE_KEY).strip(" \0") if image.HasMetaDataKey(FRAME_OF_REFERENCE_KEY) else ""
+    return (
+        image.GetMetaData(FRAME_OF_REFERENCE_KEY).strip(" \0") if image.HasMetaDataKey(FRAME_OF_REFERENCE_KEY) else ""
+    )
 
 
 def _only_frame(structures: StructureSet) -> str:
     frames = sorted({roi.frame_of_reference_uid for roi in structures.rois if roi.contours})
     if len(frames) > 1:
         raise DicomError(
-            f"its ROIs lie in {len(frames)} frames of reference ({', '.join(uid or 'none' for uid in frames)}), and that of "
-            "the image is not known: give frame_of_reference_uid"
+            f"its ROIs lie in {len(frames)} frames of reference ({', '.join(uid or 'none' for uid in frames)}), and "
+            "that of the image is not known: give frame_of_reference_uid"
         )
     return frames[0] if frames else ""
 

@@ -1,0 +1,185 @@
+"""Which ROI is the target: names as clinics give them, after TG-263 (AAPM 2018, Mayo et al. 2018)."""
+
+import fnmatch
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from .errors import DicomError
+
+LOGGER = logging.getLogger(__name__)
+
+KINDS = ("igtv", "gtv")
+IGNORE = "ignore"  # key of an alias file: names never chosen
+
+# what may stand before the target's name: side and lobe
+_BEFORE = r"^(?:(?:l|r|left|right|lul|lll|rul|rml|rll)_)*"
+# tiers of names, the best first; a later tier is looked at only when the earlier ones hold nothing
+_TIERS = {
+    "igtv": (
+        ("IGTV", r"i_?gtv"),
+        ("GTV on the MIP", r"gtv_?(?:mip|4d)"),
+        ("ITV", r"itv"),
+        ("GTV", r"gtv"),
+        ("tumour", r"tumou?r|lesion"),
+    ),
+    "gtv": (("GTV", r"gtv(?!_?(?:mip|4d))"), ("tumour", r"tumou?r|lesion")),
+}
+# targets with margins, help structures of the optimisation, and volumes taken off each other
+_NEVER = re.compile(r"ptv|ctv|prv|ring|shell|rind|opt|avoid|dummy|crop|dose|minus|ohne|margin|expan|\d ?mm|\+ ?\d")
+_HELP_PREFIX = re.compile(r"^[\s]*[z_~]", re.IGNORECASE)  # TG-263: not evaluated when a name starts with z or _
+_TARGET = r"(?:i_?gtv|gtv|itv|tumou?r|lesion)"
+_NODE_AFTER = re.compile(
+    _BEFORE
+    + _TARGET
+    + r"_?(?:[pt]?_?(?:and|\+|&)?_?)n(?:\d|_|$|d(?:\d|_|$)|ode|odal)|"
+    + r"(?:^|_)(?:ln|lymph|node|nodal|nodes)"
+)
+_NODE_GLUED = re.compile(_BEFORE + _TARGET + r"(?:ln|lymph|node|nodal)")
+_BED = re.compile(_BEFORE + _TARGET + r"_?(?:sb(?:_|\d|$)|.*bed(?:_|$))")
+
+
+def choose_roi(
+    names: Sequence[str],
+    kind: str = "igtv",
+    roi: str | Sequence[str] | None = None,
+    aliases: str | Path | Mapping[str, Sequence[str]] | None = None,
+    nodes: bool = False,
+) -> str | list[str]:
+    """Choose the ROI that holds the target; never silently between two.
+
+    For `igtv` the first of these that exists: IGTV*, GTV_MIP* (GTV_4D*), ITV*, GTV* (GTVp*), tumour*; for `gtv`: GTV*
+    (GTVp*), tumour*. Case and separators do not matter. Never chosen: PTV, CTV, rings, help structures (z..., _...,
+    ..opt), margins, differences such as Lungs-GTV, tumour beds; nodes (GTVn, LN) only when asked for.
+
+    Args:
+        names: of the ROIs that have contours.
+        kind: "igtv" or "gtv".
+        roi: the name or names wanted, exactly or with `*` and `?`; goes before every rule.
+        aliases: YAML file or mapping {"igtv": [names], "gtv": [names], "ignore": [names]}, with `*` and `?`; names
+            under the kind go before the rules, those under `ignore` are never chosen.
+        nodes: also take the nodal volumes.
+
+    Returns:
+        The name; a list of names when `nodes` is set or `roi` is a list.
+
+    Raises:
+        DicomError: when nothing fits, or two names fit equally well; it names them and the option `--roi`.
+        ValueError: for an unknown kind or a malformed alias file.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
+    if roi is not None:
+        return _named(names, roi)
+    table = _read_aliases(aliases)
+    allowed = [name for name in names if not _matches(name, table.get(IGNORE, ()))]
+    primary = _primary(names, allowed, kind, table.get(kind, ()), optional=nodes)
+    if not nodes:
+        LOGGER.info("ROI %r chosen as %s among: %s", primary[0], kind, _listed(names))
+        return primary[0]
+    nodal = [name for name in allowed if name not in primary and _is_node(name) and not _is_excluded(name)]
+    if not primary + nodal:
+        raise _nothing(names, kind)
+    LOGGER.info("ROIs %s chosen as %s with nodes among: %s", _listed(primary + nodal), kind, _listed(names))
+    return primary + nodal
+
+
+def _primary(
+    names: Sequence[str], allowed: Sequence[str], kind: str, patterns: Sequence[str], optional: bool
+) -> list[str]:
+    """The one target that is no node, as a list; an empty one only where there need be none."""
+    hits, what = [name for name in allowed if _matches(name, patterns)], "an alias"
+    candidates = [name for name in allowed if not _is_excluded(name) and not _is_node(name)]
+    for what_tier, pattern in _TIERS[kind] if not hits else ():
+        hits = [name for name in candidates if re.match(_BEFORE + f"(?:{pattern})", _normalised(name))]
+        what = what_tier
+        if hits:
+            break
+    if len(hits) > 1:
+        raise DicomError(
+            f'{len(hits)} ROIs could be the {kind} ({what}): {_listed(hits)}; choose with --roi "{hits[0]}", or '
+            f'--roi "{list(hits)}" for their union'
+        )
+    if not hits and not optional:
+        raise _nothing(names, kind)
+    return hits
+
+
+def _nothing(names: Sequence[str], kind: str) -> DicomError:
+    return DicomError(
+        f"no ROI is named as {kind}; there are: {_listed(names) or 'none'}; choose with --roi or an alias file"
+    )
+
+
+def _named(names: Sequence[str], roi: str | Sequence[str]) -> str | list[str]:
+    """Names that the user asked for."""
+    if isinstance(roi, str):
+        found = _one_pattern(names, roi)
+        if len(found) > 1:
+            raise DicomError(
+                f"--roi {roi!r} fits {len(found)} ROIs: {_listed(found)}; give one of them, or a list of them"
+            )
+        return found[0]
+    if not roi:
+        raise DicomError("--roi is an empty list")
+    return list(dict.fromkeys(name for one in roi for name in _one_pattern(names, one)))
+
+
+def _one_pattern(names: Sequence[str], pattern: str) -> list[str]:
+    """Names that are the pattern, else those equal but for case and separators, else those that it fits."""
+    rules = (
+        lambda name: name == pattern,
+        lambda name: _normalised(name).replace("_", "") == _normalised(pattern).replace("_", "") != "",
+        lambda name: _matches(name, [pattern]),
+    )
+    for rule in rules:
+        found = [name for name in names if rule(name)]
+        if found:
+            return found
+    raise DicomError(f"no ROI is named {pattern!r} (--roi); there are: {_listed(names) or 'none'}")
+
+
+def _read_aliases(aliases: str | Path | Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
+    if aliases is None:
+        return {}
+    where = "aliases"
+    if isinstance(aliases, str | Path):
+        where = Path(aliases).name
+        try:
+            aliases = yaml.safe_load(Path(aliases).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{where} is no YAML: {error}") from error
+    known = (*KINDS, IGNORE)
+    if not isinstance(aliases, Mapping) or set(aliases) - set(known):
+        raise ValueError(f"{where} must map {', '.join(known)} to lists of names")
+    table = {key: [value] if isinstance(value, str) else list(value or ()) for key, value in aliases.items()}
+    wrong = [one for values in table.values() for one in values if not isinstance(one, str)]
+    if wrong:
+        raise ValueError(f"{where} holds {wrong[0]!r} where a name is expected; put it in quotes")
+    return table
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name.strip().lower(), pattern.strip().lower()) for pattern in patterns)
+
+
+def _normalised(name: str) -> str:
+    """Lower case, every run of separators one underscore."""
+    return re.sub(r"[^a-z0-9+&]+", "_", name.strip().lower()).strip("_")
+
+
+def _is_excluded(name: str) -> bool:
+    lowered = name.strip().lower()
+    return bool(_HELP_PREFIX.match(name) or _NEVER.search(lowered) or _BED.match(_normalised(name)))
+
+
+def _is_node(name: str) -> bool:
+    normalised = _normalised(name)
+    return bool(_NODE_AFTER.search(normalised) or _NODE_GLUED.match(normalised))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)

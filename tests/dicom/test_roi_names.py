@@ -1,0 +1,98 @@
+"""The target's name: preferences, what is never chosen, two hits, aliases."""
+
+import pytest
+from igtv.dicom.errors import DicomError
+from igtv.dicom.roi_names import choose_roi
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["Heart", "GTVp", "ITV", "GTV_MIP", "iGTV_1"], "iGTV_1"),
+        (["Heart", "GTVp", "ITV", "GTV_MIP"], "GTV_MIP"),
+        (["Heart", "GTVp", "ITV50"], "ITV50"),
+        (["Heart", "GTVp1", "GTVn1"], "GTVp1"),
+        (["I-GTV", "PTV_IGTV", "CTV_IGTV"], "I-GTV"),
+        (["IGTV", "IGTVn", "IGTV_LN4R", "IGTV nodes"], "IGTV"),
+        (["IGTV", "zIGTV", "_IGTV", "~IGTV", "IGTV_ring", "IGTV_opt", "IGTV+5mm", "IGTV_3mm"], "IGTV"),
+        (["GTV", "Lungs-GTV", "Lung-IGTV", "GTV-PTV", "Body - IGTV"], "GTV"),
+        (["GTV_Mass_CT"], "GTV_Mass_CT"),
+        (["Tumor_c40", "LN_c40", "Carina_c40", "Vertebra_c40"], "Tumor_c40"),
+        (["RUL_GTV", "Tumour bed", "GTVsb"], "RUL_GTV"),
+        (["igtv lung", "PTV 60", "iCTV"], "igtv lung"),
+        (["GTV_new"], "GTV_new"),
+    ],
+)
+def test_igtv_by_rule(names, expected):
+    assert choose_roi(names) == expected
+    assert choose_roi(names[::-1]) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(["IGTV", "GTV_50"], "GTV_50"), (["GTV_MIP", "GTVp", "GTVn"], "GTVp"), (["ITV", "Tumor_c40"], "Tumor_c40")],
+)
+def test_gtv_by_rule(names, expected):
+    assert choose_roi(names, kind="gtv") == expected
+
+
+@pytest.mark.parametrize(
+    "names", [["GTV_Mass_CT", "GTV_Mass_PET"], ["IGTV1", "iGTV_2"], ["GTV", "GTVp"], ["IGTV", "igtv"]]
+)
+def test_two_hits_are_named(names):
+    with pytest.raises(DicomError, match="--roi") as caught:
+        choose_roi([*names, "Heart"])
+    assert all(repr(name) in str(caught.value) for name in names) and "Heart" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PTV", "CTV", "iCTV", "PTV_IGTV", "Lungs-GTV", "GTVn", "GTVnd", "GTV_N2", "GTVp+n", "GTV_nodal", "GTVln", "Heart",
+     "zGTV", "GTV_ring", "GTV_opt", "GTV+1cm", "GTVsb", "Tumor_bed", "LN_c40", "ring_IGTV"],
+)  # fmt: skip
+def test_never_chosen(name):
+    with pytest.raises(DicomError, match="no ROI is named as igtv"):
+        choose_roi([name])
+
+
+def test_nodes_when_asked():
+    names = ["GTVn1", "IGTV", "GTV_LN7", "PTVn", "Heart", "zGTVn"]
+    assert choose_roi(names, nodes=True) == ["IGTV", "GTVn1", "GTV_LN7"]
+    assert choose_roi(["GTVn"], nodes=True) == ["GTVn"]
+    with pytest.raises(DicomError, match="Heart"):
+        choose_roi(["Heart"], nodes=True)
+
+
+def test_roi_goes_before_rules():
+    names = ["IGTV", "PTV_60", "Lesion A", "Lesion B"]
+    assert choose_roi(names, roi="PTV_60") == "PTV_60"
+    assert choose_roi(names, roi="ptv 60") == "PTV_60"
+    assert choose_roi(names, roi="ptv*") == "PTV_60"
+    assert choose_roi(names, roi=["Lesion*"]) == ["Lesion A", "Lesion B"]
+    with pytest.raises(DicomError, match="'Lesion A', 'Lesion B'"):
+        choose_roi(names, roi="Lesion*")
+    with pytest.raises(DicomError, match="there are: 'IGTV'"):
+        choose_roi(names, roi="GTV_x")
+
+
+def test_aliases(tmp_path):
+    path = tmp_path / "aliases.yaml"
+    path.write_text("igtv: [Zielvolumen*, Boost]\ngtv: Herd\nignore: [IGTV_old]\n")
+    assert choose_roi(["IGTV", "zielvolumen 1"], aliases=path) == "zielvolumen 1"
+    assert choose_roi(["IGTV_old", "IGTV"], aliases=str(path)) == "IGTV"
+    assert choose_roi(["Herd", "GTV"], kind="gtv", aliases=path) == "Herd"
+    with pytest.raises(DicomError, match="alias"):
+        choose_roi(["Zielvolumen", "Boost"], aliases=path)
+
+
+@pytest.mark.parametrize("text", ["[a]", "itv: [x]", "igtv: [1]", "igtv: [a"])
+def test_malformed_aliases(tmp_path, text):
+    path = tmp_path / "aliases.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"aliases\.yaml"):
+        choose_roi(["IGTV"], aliases=path)
+
+
+def test_unknown_kind():
+    with pytest.raises(ValueError, match="igtv, gtv"):
+        choose_roi(["IGTV"], kind="ptv")
