@@ -146,7 +146,7 @@ class RandPetIntensityd(_RandChanneld):
     def apply(self, channel: torch.Tensor) -> torch.Tensor:
         extent = self.upper - self.lower
         uptake = ((channel - self.lower) / extent).clamp_(0, 1) ** self.gamma * self.scale
-        uptake = _blur_in_plane(uptake, self.blur_sigma_px)
+        uptake = blur_in_plane(uptake, self.blur_sigma_px)
         uptake = uptake + self._noise(uptake.shape) * uptake.sqrt() * (self.noise_std / extent)
         return uptake * extent + self.lower
 
@@ -187,7 +187,7 @@ class RandPetSliceAttenuationd(_RandChanneld):
         return channel
 
 
-def _blur_in_plane(volume: torch.Tensor, sigma_px: float) -> torch.Tensor:
+def blur_in_plane(volume: torch.Tensor, sigma_px: float) -> torch.Tensor:
     """Gaussian blur of (H, W, S) along H and W, zero outside."""
     if sigma_px < 0.2:
         return volume
