@@ -1,0 +1,69 @@
+"""Options of the app: `--conf name value` of MONAI Label, where every value is text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+@dataclass(frozen=True)
+class AppOptions:
+    """What a user of the app can set.
+
+    Attributes:
+        data_dir: folder for everything the app writes, see `lib.paths.data_folders`.
+        device: `cpu`, `cuda`, `cuda:1`; empty: CUDA where there is one.
+        warm_up: run the network once at start, so that the first request is not the slow one.
+        max_waiting: requests that may wait for the network; one more is answered 503.
+        wait_seconds: longest wait for the network in s, then 503.
+        max_upload_mb: largest request body in MB (10^6 bytes).
+        server_mode: set by MONAI Label for its own processes.
+    """
+
+    data_dir: str = ""
+    device: str = ""
+    warm_up: bool = True
+    max_waiting: int = 8
+    wait_seconds: float = 120.0
+    max_upload_mb: float = 1000.0
+    server_mode: bool = False
+
+    @classmethod
+    def from_conf(cls, conf: Mapping[str, Any] | None) -> "AppOptions":
+        """Read the texts of MONAI Label.
+
+        Raises:
+            ValueError: for an unknown name, with the nearest one, or a value of the wrong kind.
+        """
+        kinds = {field.name: type(field.default) for field in fields(cls)}
+        values = {}
+        for name, value in dict(conf or {}).items():
+            if name not in kinds:
+                near = get_close_matches(name, kinds, n=1)
+                hint = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(kinds)}"
+                raise ValueError(f"unknown option '--conf {name} {value}'{hint}")
+            values[name] = _parsed(name, value, kinds[name])
+        return cls(**values)
+
+    @property
+    def data_path(self) -> Path | None:
+        """The data folder, where one is given."""
+        return Path(self.data_dir) if self.data_dir else None
+
+
+def _parsed(name: str, value: Any, kind: type) -> Any:
+    """`value` as `kind`."""
+    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    text = str(value).strip()
+    if kind is bool:
+        if text.lower() not in TRUE | FALSE:
+            raise ValueError(f"option '{name}' is true or false, not '{value}'")
+        return text.lower() in TRUE
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"option '{name}' must be {kind.__name__}, not '{value}'") from None
