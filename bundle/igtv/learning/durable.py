@@ -1,0 +1,81 @@
+"""Small files that survive a crash: written whole, flushed to the disk, and locked between processes."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..files import replacing
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO text."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def flush_folder(folder: str | Path) -> None:
+    """Make renames in a folder survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def flush_file(path: str | Path) -> None:
+    """Make the content of a file survive a loss of power."""
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def write_json_durably(path: str | Path, content: Mapping[str, Any]) -> Path:
+    """Replace a JSON file in one step; after the return it is on the disk."""
+    path = Path(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+        flush_file(temporary)
+    flush_folder(path.parent)
+    return path
+
+
+def append_line(path: str | Path, entry: Mapping[str, Any]) -> None:
+    """Append one JSON object as a line; after the return it is on the disk."""
+    with open(path, "a", encoding="utf-8") as stream:
+        stream.write(json.dumps(entry) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_lines(path: str | Path) -> list[dict[str, Any]]:
+    """Objects of a file of JSON lines; a last line that a crash cut off is left out. None where there is no file."""
+    path = Path(path)
+    if not path.is_file():
+        return []
+    entries = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return entries
+
+
+@contextmanager
+def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
+    """Hold a lock between processes; it ends with the process that holds it, however that ends.
+
+    Args:
+        path: the lock's file, made where missing.
+        wait: wait for the lock, or raise at once.
+
+    Raises:
+        BlockingIOError: another process holds it and `wait` is false.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield

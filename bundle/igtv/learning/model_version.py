@@ -1,0 +1,62 @@
+"""One version of a model as the registry keeps it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CANDIDATE, ACCEPTED, REFUSED = "candidate", "accepted", "refused"
+MODEL_FILE, CARD_FILE, MANIFEST_FILE = "model.pt", "model.json", "manifest.json"
+DECISION_FILE, METRICS_FILE, REPORT_DIR = "decision.json", "metrics.json", "report"
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version; its weights, card and manifest never change.
+
+    Attributes:
+        name: of the registry's model, such as "igtv".
+        number: 1, 2, ...
+        path: folder of the version.
+        card: model card of the weights.
+        sha256: of the weights' file.
+        metrics: results on the frozen validation set, such as {"dice": 0.71, "cases": {"P001": 0.8}}; may be empty.
+        status: "candidate", "accepted" or "refused".
+        manifest: where it came from: parent version, list of cases, settings, time.
+        decision: why it was accepted or refused; empty for a candidate.
+    """
+
+    name: str
+    number: int
+    path: Path
+    card: Mapping[str, Any]
+    sha256: str
+    metrics: Mapping[str, Any]
+    status: str
+    manifest: Mapping[str, Any]
+    decision: Mapping[str, Any]
+
+    @property
+    def model_path(self) -> Path:
+        """The checkpoint; its model card lies beside it."""
+        return self.path / MODEL_FILE
+
+    @property
+    def report_dir(self) -> Path:
+        """Evaluation on the frozen set and the gate's report."""
+        return self.path / REPORT_DIR
+
+    @property
+    def label(self) -> str:
+        """Such as "igtv v0003"."""
+        return f"{self.name} {version_name(self.number)}"
+
+    @property
+    def data(self) -> list[Mapping[str, Any]]:
+        """The cases it learned from in its own training: `case`, `patient`, `label_sha256`, `role`."""
+        return list(self.manifest.get("data", []))
+
+
+def version_name(number: int) -> str:
+    """Folder of a version: v0001, v0002, ..."""
+    return f"v{number:04d}"
