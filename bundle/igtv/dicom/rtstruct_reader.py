@@ -1,7 +1,6 @@
 """RTSTRUCT -> masks, placed by the contours' own coordinates and never by the images they refer to."""
 
 import logging
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +13,13 @@ from pydicom.tag import Tag
 
 from .contour_masks import Contour, contours_to_mask
 from .errors import DicomError
+from .whole_file import reading
 
 LOGGER = logging.getLogger(__name__)
 
 FRAME_OF_REFERENCE_KEY = "0020|0052"  # under which an image may carry its frame of reference
 CLOSED_TYPES = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 _CONTOUR_DATA = Tag(0x3006, 0x0050)
-_ITEM_SYNTAX_ERRORS = (
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    TypeError,
-    ValueError,
-)
 
 
 @dataclass(frozen=True)
@@ -117,7 +107,7 @@ def structure_masks(
     unknown = [name for name in names or () if name not in named]
     if unknown:
         raise DicomError(f"no ROI is named {unknown[0]!r}; there are: {', '.join(named)}")
-    frame = frame_of_reference_uid or _carried_frame(reference_image) or _only_frame(structures)
+    frame = frame_of_reference_uid or carried_frame(reference_image) or _only_frame(structures)
     masks: dict[str, sitk.Image] = {}
     notes = list(structures.notes)
     for name in names if names is not None else named:
@@ -140,22 +130,8 @@ def read_structure_set(rtstruct_path: str | Path) -> StructureSet:
     Raises:
         DicomError: when the file is no RTSTRUCT, is cut off, or contradicts itself.
     """
-    path = Path(rtstruct_path)
-    if not path.is_file():
-        raise DicomError(f"{path.name}: no such file")
-    try:
-        with warnings.catch_warnings():
-            # strings longer than their type allows are common in RTSTRUCTs and harmless
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path, force=True)
-            _refuse_cut_off(dataset)
-            return _structure_set(dataset)
-    except DicomError as error:
-        raise DicomError(f"{path.name}: {error}") from error
-    except _ITEM_SYNTAX_ERRORS as error:
-        raise DicomError(
-            f"{path.name}: is damaged and cannot be read ({type(error).__name__}); export it again"
-        ) from error
+    with reading(rtstruct_path) as dataset:
+        return _structure_set(dataset)
 
 
 def _structure_set(dataset: pydicom.Dataset) -> StructureSet:
@@ -267,32 +243,13 @@ def _points(item: pydicom.Dataset, name: str) -> np.ndarray:
     return values.reshape(-1, 3)
 
 
-def _refuse_cut_off(dataset: pydicom.Dataset) -> None:
-    """Raise where a value is shorter than its length says: pydicom takes what there is and says nothing."""
-    for tag in list(dataset.keys()):
-        element = dataset.get_item(tag)
-        if isinstance(element, RawDataElement):
-            value = element.value
-            if isinstance(value, bytes) and element.length != 0xFFFFFFFF and len(value) < element.length:
-                raise DicomError("is cut off; copy or export it again")
-        if tag.is_private:
-            continue
-        if (
-            element.VR == "SQ"
-            or pydicom.datadict.dictionary_has_tag(tag)
-            and pydicom.datadict.dictionary_VR(tag) == "SQ"
-        ):
-            for item in dataset[tag].value or ():
-                _refuse_cut_off(item)
-
-
 def _named(rois: Sequence[Roi]) -> list[tuple[str, Roi]]:
     """Names that tell ROIs apart: where several share one, the number is added."""
     names = [roi.name for roi in rois]
     return [(roi.name if names.count(roi.name) == 1 else f"{roi.name} (number {roi.number})", roi) for roi in rois]
 
 
-def _carried_frame(image: sitk.Image) -> str:
+def carried_frame(image: sitk.Image) -> str:
     return (
         image.GetMetaData(FRAME_OF_REFERENCE_KEY).strip(" \0") if image.HasMetaDataKey(FRAME_OF_REFERENCE_KEY) else ""
     )
