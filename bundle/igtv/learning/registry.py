@@ -255,7 +255,7 @@ class ModelRegistry:
     def _earlier(self, number: int) -> list[int]:
         """Other accepted versions, those that were current last first."""
         order = [entry["number"] for entry in reversed(self.history())]
-        order += [entry for entry in reversed(self._numbers())]
+        order += reversed(self._numbers())
         chosen = []
         for other in order:
             if other != number and other not in chosen and self._was_accepted(other):

@@ -1,0 +1,1 @@
+"""Learning from new labels: the app's side of the loop that the bundle's `igtv.learning` runs."""
