@@ -1,0 +1,50 @@
+"""The user's words for a series ("CTAC", a UID, a folder) turned into the series meant."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .errors import DicomError
+from .series import Series, load_series
+
+
+def for_patient(value, patient_id: str):
+    """An option's value for one patient: the option itself, or the patient's entry where it is a mapping."""
+    return value.get(patient_id, value.get("default")) if isinstance(value, Mapping) else value
+
+
+def choose_series(candidates: Sequence[Series], wanted: str, option: str) -> list[Series]:
+    """Candidates that the user's word fits: by series UID, else by whole description, else by a part of it.
+
+    Args:
+        candidates: series to choose from.
+        wanted: series UID, or a description or a part of one; upper and lower case are the same.
+        option: name of the option, for the error.
+
+    Raises:
+        DicomError: none fits; the text names what there is.
+    """
+    word = str(wanted).strip().lower()
+    rules = (
+        lambda one: one.series_uid.lower() == word,
+        lambda one: one.description.lower() == word,
+        lambda one: word in f"{one.description} {one.part}".lower(),
+    )
+    for rule in rules:
+        found = [one for one in candidates if word and rule(one)]
+        if found:
+            return found
+    raise DicomError(f"--{option} {wanted!r} fits none of: {listing(candidates)}")
+
+
+def series_at(path: str | Path, known: Sequence[Series]) -> Series | None:
+    """The series of a folder, where `path` is one: the one already found there, else read anew."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return None
+    series = load_series(folder)
+    return next((one for one in known if one.series_uid == series.series_uid and one.part == series.part), series)
+
+
+def listing(candidates: Sequence[Series]) -> str:
+    """Series in an error text."""
+    return "; ".join(one.label for one in candidates) or "no series at all"
