@@ -1,5 +1,6 @@
 """DICOM in, DICOM out: series, SUV, contours, 4D-CT, export, de-identification."""
 
 from .rtstruct_reader import read_contours
+from .suv import read_suv, suv_factors
 
-__all__ = ["read_contours"]
+__all__ = ["read_contours", "read_suv", "suv_factors"]

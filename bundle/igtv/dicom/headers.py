@@ -104,10 +104,11 @@ KEYWORDS = (
     "RegistrationSequence",
     "ApprovalStatus",
 )
-# (0009,xx0D) GE scan time, (7053,xx00) and (7053,xx09) Philips scale factors, with the creators that own the blocks.
-PRIVATE_GROUPS = (0x0009, 0x7053)
+# (0009,xx0D) GE scan time, (0071,xx22) Siemens decay time, (7053,xx00) and (7053,xx09) Philips scale factors, with the
+# creators that own the blocks.
+PRIVATE_GROUPS = (0x0009, 0x0071, 0x7053)
 PRIVATE_BLOCKS = range(0x10, 0x20)
-PRIVATE_ELEMENTS = {0x0009: (0x0D,), 0x7053: (0x00, 0x09)}
+PRIVATE_ELEMENTS = {0x0009: (0x0D,), 0x0071: (0x22,), 0x7053: (0x00, 0x09)}
 IMAGE_MODALITIES = ("CT", "PT", "MR", "NM")
 
 _MAGIC_OFFSET = 128

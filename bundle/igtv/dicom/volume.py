@@ -11,7 +11,7 @@ from .geometry import SliceStack, stack
 from .pixels import pixel_values
 from .series import Series, load_series
 
-__all__ = ["pixel_values", "read_volume", "rescale"]
+__all__ = ["pixel_values", "read_stack", "read_volume", "rescale"]
 
 AIR_HU = -1024.0
 # Values that no tissue has: a padding value above may equal true voxels and is left alone.
@@ -32,7 +32,11 @@ def read_volume(series: Series | str | Path) -> tuple[sitk.Image, list[str]]:
     """
     if not isinstance(series, Series):
         series = load_series(series)
-    grid = stack(series)
+    return read_stack(series, stack(series))
+
+
+def read_stack(series: Series, grid: SliceStack) -> tuple[sitk.Image, list[str]]:
+    """`read_volume` of a series whose stack is known."""
     decisions = list(grid.decisions)
     slices, padded = [], 0
     for index in grid.order:
