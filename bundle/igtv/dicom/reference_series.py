@@ -14,6 +14,7 @@ from .errors import DicomError, tag_name
 from .geometry import stack
 from .headers import IMAGE_MODALITIES
 from .series import Series, find_series
+from .series_choice import choose_series, listing
 
 # Two grids are one when their voxel centres differ by less than this share of a voxel.
 SAME_GRID_VOXELS = 0.05
@@ -82,12 +83,9 @@ def find_reference(folder: str | Path, mask: sitk.Image, wanted: str | None = No
     cts = [series for series in images if series.modality == "CT"]
     candidates = cts or images
     if wanted:
-        candidates = [s for s in images if s.series_uid == wanted or wanted.lower() in s.description.lower()]
+        candidates = choose_series(images, wanted, "ct_series")
     if not candidates:
-        raise DicomError(
-            f"{Path(folder).name} holds no image series{f' that fits ct_series={wanted}' if wanted else ''}; it holds: "
-            f"{_listing(found) or 'no DICOM at all'}"
-        )
+        raise DicomError(f"{Path(folder).name} holds no image series, but {listing(found)}")
     if len(candidates) == 1:
         return read_reference(candidates[0])
     fitting = [reference for reference in map(_read_or_none, candidates) if reference and same_grid(mask, reference)]
@@ -95,7 +93,7 @@ def find_reference(folder: str | Path, mask: sitk.Image, wanted: str | None = No
         return fitting[0]
     raise DicomError(
         f"{Path(folder).name} holds {len(candidates)} series the mask may belong to, and {len(fitting) or 'none'} of "
-        f"them on its grid: choose one with ct_series (its UID or a part of its description): {_listing(candidates)}"
+        f"them on its grid: choose one with --ct_series (its UID or a part of its description): {listing(candidates)}"
     )
 
 
@@ -151,7 +149,7 @@ def _check_inside(inside: sitk.Image, reference: ReferenceSeries) -> None:
     if outside > OUTSIDE_SHARE:
         raise DicomError(
             f"{100 * outside:.0f} % of the mask lies outside of {reference.series.label}: it was drawn on another "
-            "image; give the series it belongs to as reference_dicom"
+            "image; give the series it belongs to as --reference_dicom"
         )
 
 
@@ -161,7 +159,3 @@ def _read_or_none(series: Series) -> ReferenceSeries | None:
     except DicomError as error:
         logger.warning("%s", error)
         return None
-
-
-def _listing(series: Sequence[Series]) -> str:
-    return "; ".join(one.label for one in series)

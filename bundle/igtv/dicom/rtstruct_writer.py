@@ -1,4 +1,4 @@
-"""Masks as an RTSTRUCT that planning systems open: contours on the very slices of the CT, unapproved, their origin told.
+"""Masks as an RTSTRUCT that planning systems open: contours on the slices of the CT, unapproved, their origin told.
 
 Written to the letter of PS3.3 A.19. Numbers have at most 16 characters (longer ones make files unreadable in some
 planning systems), and the file is implicit little endian, whose values may be longer than 64 kB.
@@ -32,16 +32,41 @@ DECIMALS = 6  # of a coordinate in mm; -123456.123456 has 14 characters
 NAME_LENGTH = 64
 # Of the patient and the study as the CT has them, so that archives file the object beside it.
 COPIED = (
-    "SpecificCharacterSet TimezoneOffsetFromUTC StudyDate StudyTime AccessionNumber ReferringPhysicianName "
-    "StudyDescription PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex PatientAge PatientSize "
-    "PatientWeight StudyInstanceUID StudyID FrameOfReferenceUID PositionReferenceIndicator"
-).split()
+    "SpecificCharacterSet",
+    "TimezoneOffsetFromUTC",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "StudyDescription",
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "StudyInstanceUID",
+    "StudyID",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+)
 CLINICAL_TRIAL_GROUP = 0x0012  # also what was done to de-identify
 # Must be there, with no value where nobody knows it (type 2).
 EMPTY_IF_UNKNOWN = (
-    "StudyDate StudyTime AccessionNumber ReferringPhysicianName PatientName PatientID PatientBirthDate PatientSex "
-    "StudyID PositionReferenceIndicator OperatorsName"
-).split()
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "PositionReferenceIndicator",
+    "OperatorsName",
+)
 
 
 def write_rtstruct(

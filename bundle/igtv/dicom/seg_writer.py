@@ -17,7 +17,7 @@ from ..files import replacing
 from .contour_source import MANUFACTURER, ContourSource, long_string
 from .errors import DicomError
 from .reference_series import ReferenceSeries, place_mask, same_grid
-from .rtstruct_writer import EMPTY_IF_UNKNOWN, check_roi_name
+from .rtstruct_writer import EMPTY_IF_UNKNOWN, check_roi_name, number_text
 
 CATEGORY = codes.SCT.MorphologicallyAbnormalStructure  # CID 7150
 PROPERTY_TYPE = codes.SCT.Neoplasm  # CID 7159; primary or metastatic is for the reader to say
@@ -73,7 +73,7 @@ def write_segmentation(
 def _fractional_frames(
     probability: sitk.Image, masks: Mapping[str, sitk.Image], reference: ReferenceSeries
 ) -> np.ndarray:
-    """The map (z, y, x) on the frames of the series; what rounds to nothing is nothing, so that frames can be left out."""
+    """The map (z, y, x) on the frames of the series; what rounds to nothing is left out."""
     if len(masks) != 1:
         raise ValueError(f"a fractional SEG holds one probability map, {len(masks)} masks were given")
     values = sitk.GetArrayViewFromImage(probability)
@@ -92,13 +92,6 @@ def _segmentation(
 ) -> hd.seg.Segmentation:
     fractional = frames.dtype.kind == "f"
     kind = hd.seg.SegmentationTypeValues.FRACTIONAL if fractional else hd.seg.SegmentationTypeValues.BINARY
-    first = reference.headers[0]
-    spacing = reference.grid.GetSpacing()
-    measures = hd.PixelMeasuresSequence(
-        pixel_spacing=[float(value) for value in first.PixelSpacing],
-        slice_thickness=round(spacing[2], 6),
-        spacing_between_slices=round(spacing[2], 6),
-    )
     label = re.sub("[^A-Z0-9_ ]", "_", names[0].upper())[:16].strip() or "SEG"
     dataset = hd.seg.Segmentation(
         source_images=[_with_type_2(header) for header in reference.headers],
@@ -117,9 +110,11 @@ def _segmentation(
         content_description=long_string(f"{names[0]}, not approved, research software"),
         content_label=label,
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        pixel_measures=measures,
     )
     dataset.SeriesDescription = long_string(f"{names[0]}, not approved")
+    # set afterwards: highdicom takes measures other than the CT's, whose thickness may be wrong, for another grid
+    (measures,) = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    measures.SpacingBetweenSlices = measures.SliceThickness = number_text(reference.grid.GetSpacing()[2])
     return dataset
 
 
