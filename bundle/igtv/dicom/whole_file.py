@@ -1,5 +1,6 @@
 """One DICOM file read whole: damage is an error, never a shorter value."""
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,18 @@ from .errors import DicomError
 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 # what pydicom raises somewhere in a damaged file
-_DAMAGE = (AttributeError, AssertionError, EOFError, LookupError, NotImplementedError, OSError, TypeError, ValueError)
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 @contextmanager
