@@ -172,8 +172,13 @@ def _regular(
     step = float(np.diff(planes).min()) if len(planes) > 1 else stated
     # empty frames are mostly left out: slices at least as dense as stated, where the positions agree with that
     share = step / stated if stated else 0.0
-    if round(share) > 1 and abs(share - round(share)) <= IRREGULAR_SHARE * round(share):
+    agrees = round(share) >= 1 and abs(share - round(share)) <= IRREGULAR_SHARE * round(share)
+    if agrees:
         step = step / round(share)
+    elif len(planes) > 2 and np.ptp(np.diff(planes)) > IRREGULAR_SHARE * step:
+        raise DicomError(
+            f"its frames are not evenly spaced: {step:.2f} mm apart, or more, where it says {stated:.2f} mm"
+        )
     if not step > 0:
         raise DicomError("its slice spacing is 0; export it again")
     numbers = np.rint((heights - planes[0]) / step)
