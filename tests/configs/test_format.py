@@ -79,8 +79,11 @@ def test_evaluation_sees_what_inference_gives(configs):
     assert (back["keys"], back["names"]) == ("source_path", "image_path")
     renamed = json.loads(json.dumps(steps).replace('"@preprocessing"', '"@evaluation#preprocessing"'))
     assert evaluate["postprocessing"]["transforms"] == renamed
-    for key in ("largest_component_only", "test_time_flips"):
+    for key in ("largest_component_only", "lesions", "test_time_flips"):
         assert configs["inference"][key] == configs["evaluate"][key]
+    # what the shared `_disabled_` expressions ask: evaluation writes masks alone, inference what the user wants
+    assert configs["evaluate"]["outputs"] == ["mask"]
+    assert evaluate["writer"]["outputs"] == configs["inference"]["writer"]["outputs"] == "@outputs"
 
 
 def test_network_is_the_same_everywhere(configs):
@@ -102,7 +105,9 @@ def test_overlays_change_only_what_train_has(configs):
         "evaluate": {
             "model_card",
             "evaluation_part",
+            "outputs",
             "largest_component_only",
+            "lesions",
             "test_time_flips",
             "threshold_baselines",
             "compare",

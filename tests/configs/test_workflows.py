@@ -1,6 +1,7 @@
 """Every config offers what MONAI asks for, can be built whole, and says clearly when it is used wrongly."""
 
 import pytest
+from igtv.inference.uncertainty import PredictiveEntropyd
 from monai.bundle import ConfigWorkflow, run
 
 OVERLAYS = [
@@ -26,6 +27,17 @@ def test_training_configs_offer_every_property(config_files, tiny_training, name
 
 def test_inference_offers_every_property(config_files, tiny):
     assert workflow(config_files("inference"), "infer", **tiny).check_properties() == []
+
+
+@pytest.mark.parametrize(
+    "names, kind, key",
+    [(("inference",), "infer", "postprocessing"), (("train", "evaluate"), "train", "evaluation#postprocessing")],
+)
+def test_entropy_is_computed_only_for_who_wants_it(config_files, tiny, names, kind, key):
+    made = workflow(config_files(*names), kind, **tiny)
+    assert PredictiveEntropyd not in map(type, made.parser.get_parsed_content(key).transforms)
+    made = workflow(config_files(*names), kind, **tiny, outputs=["mask", "uncertainty"])
+    assert PredictiveEntropyd in map(type, made.parser.get_parsed_content(key).transforms)
 
 
 @pytest.mark.parametrize("names", [("train",), *(("train", overlay) for overlay in OVERLAYS if "multi" not in overlay)])

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from igtv.inference.case_evaluator import CaseDataset, CaseEvaluator, failure_text
+from igtv.inference.case_evaluator import CaseDataset, TolerantEvaluator, failure_text
 from igtv.inference.case_measures import measure
 from igtv.inference.case_writer import CaseWriter
 from igtv.inference.ct_grid import pet_on_ct_grid
@@ -90,7 +90,7 @@ def evaluate(cases, writer):
             AsDiscreted("pred", threshold=0.5),
         ]
     )
-    evaluator = CaseEvaluator(
+    evaluator = TolerantEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(CaseDataset(cases, transforms), batch_size=1, num_workers=0),
         network=ThresholdNetwork(),

@@ -28,7 +28,7 @@ class CaseDataset(Dataset):
             return {"case": item["case"], FAILURE: failure_text(error, paths)}
 
 
-class CaseEvaluator(SupervisedEvaluator):
+class TolerantEvaluator(SupervisedEvaluator):
     """`SupervisedEvaluator` that lists cases it could not segment and goes on with the next.
 
     After a failed case `engine.state.output` and `engine.state.batch` are empty lists, so handlers that walk over

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 class CaseWriter:
     """Handler that writes `<output_dir>/<case>/` after each case and `predictions.json`, `summary.csv` beside them.
 
-    Attach it to a `CaseEvaluator` (batch size 1, decollated). It reads `pred` (1, X, Y, Z), the label on the CT's own
+    Attach it to a `TolerantEvaluator` (batch size 1, decollated). It reads `pred` (1, X, Y, Z), the label on the CT's own
     grid, and for the maps `probability` and `uncertainty` from `engine.state.output`, `case` from
     `engine.state.batch`. A case that cannot be written is reported, the others go on; at the end a RuntimeError names
     all cases that failed, so that the program does not end as if all were well.

@@ -1,0 +1,71 @@
+"""Separate lesions: numbered by size, chosen in words or numbers, listed with what one chooses by."""
+
+import numpy as np
+import pytest
+import torch
+from igtv.inference.lesions import ChooseLesionsd, chosen_lesions, lesion_table, number_lesions
+from monai.data import MetaTensor
+
+AFFINE = np.array([[2.0, 0, 0, -10], [0, 2.0, 0, 5], [0, 0, 3.0, 100], [0, 0, 0, 1]])
+
+
+def three_lesions():
+    """4, 12 and 4 voxels; the second and a corner of it belong together."""
+    mask = np.zeros((12, 10, 8), np.uint8)
+    mask[0:2, 0:2, 0] = 1
+    mask[4:7, 4:6, 3:5] = 1
+    mask[6, 5, 5] = 0
+    mask[10:12, 8:10, 7] = 1
+    return mask
+
+
+def test_numbers_go_by_size_and_then_by_place():
+    numbers = number_lesions(three_lesions())
+    assert numbers[5, 5, 3] == 1 and numbers[0, 0, 0] == 2 and numbers[10, 9, 7] == 3
+    assert numbers.dtype == np.uint8 and (numbers > 0).sum() == 20
+    assert number_lesions(np.zeros((3, 3, 3))).max() == 0
+
+
+def test_voxels_that_share_a_corner_are_one_lesion():
+    mask = np.zeros((3, 3, 3))
+    mask[0, 0, 0] = mask[1, 1, 1] = 1
+    assert number_lesions(mask).max() == 1
+
+
+@pytest.mark.parametrize(
+    "lesions, expected", [("largest", [1]), ("all", [1, 2, 3]), (2, [2]), ([3, 1, 3], [1, 3]), ("2,3", [2, 3])]
+)
+def test_choice(lesions, expected):
+    assert chosen_lesions(lesions, range(1, 4)) == expected
+
+
+def test_wrong_choices_say_what_there_is():
+    with pytest.raises(ValueError, match="must be 'largest', 'all', or numbers"):
+        chosen_lesions("biggest", [1])
+    with pytest.raises(ValueError, match="lesion 4 was asked for, but 3 found: 1, 2, 3"):
+        chosen_lesions([1, 4], range(1, 4))
+    assert chosen_lesions("largest", []) == chosen_lesions([2], []) == []  # nothing found is no mistake of the user
+
+
+@pytest.mark.parametrize("lesions, voxels", [("largest", 12), ("all", 20), ([1, 2], 16), ([2, 3], 8)])
+def test_transform_keeps_the_chosen_and_hands_on_all(lesions, voxels):
+    pred = MetaTensor(torch.from_numpy(three_lesions()[None]).float(), affine=torch.from_numpy(AFFINE))
+    result = ChooseLesionsd("pred", lesions)({"pred": pred, "other": 1})
+    assert result["pred"].dtype == torch.float32 and int(result["pred"].sum()) == voxels
+    assert sorted(np.unique(result["lesions"])) == [0, 1, 2, 3]
+    for key in ("pred", "lesions"):
+        np.testing.assert_array_equal(result[key].affine, AFFINE)
+    assert int(pred.sum()) == 20  # the input stays
+
+
+def test_table():
+    mask = three_lesions()
+    pet = np.zeros(mask.shape, np.float32)
+    pet[5, 4, 4], pet[1, 1, 0] = 7.5, 3
+    numbers = number_lesions(mask)
+    table = lesion_table(numbers, numbers == 1, pet, AFFINE)
+    assert [(row["number"], row["chosen"], row["suv_max"]) for row in table] == [
+        (1, True, 7.5), (2, False, 3.0), (3, False, 0.0),
+    ]  # fmt: skip
+    assert table[0]["volume_ml"] == 0.144 and table[1]["volume_ml"] == 0.048  # voxels of 12 cubic mm
+    assert table[1]["centre_mm"] == [-9.0, 6.0, 100.0]
