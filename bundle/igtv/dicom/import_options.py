@@ -1,0 +1,75 @@
+"""What a user may decide about an import, for all patients or for one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from .registration_quality import LEAST_BONE_DICE
+from .roi_names import KINDS
+from .series_choice import for_patient
+
+# These may be mappings from patient (PatientID) to value, with the entry "default" for everyone else.
+PER_PATIENT = ("target_ct", "ct_series", "pet_series", "label_series", "reg_series", "exclude_series", "roi")
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Choices of an import; series are named by UID or by (a part of) their description.
+
+    Attributes:
+        target_ct: CT that the label belongs on; None: the PET's own. See `target_ct.choose_target`.
+        ct_series, pet_series: CT and PET of the PET/CT, where several fit.
+        label_series: RTSTRUCT or SEG, where several fit.
+        reg_series: DICOM registration, where several join the target CT and the PET.
+        exclude_series: a series, or a list of them, to be passed over.
+        roi: name of the ROI, or a list whose union is the label.
+        aliases: alias file of the clinic's ROI names.
+        kind: "igtv" or "gtv": which target the label shall be.
+        nodes: take nodal volumes too.
+        labels: read contours at all.
+        allow_missing_phases: take a 4D-CT, or a union, that lacks phases.
+        least_bone_dice: limit of a registration's quality.
+    """
+
+    target_ct: Any = None
+    ct_series: Any = None
+    pet_series: Any = None
+    label_series: Any = None
+    reg_series: Any = None
+    exclude_series: Any = None
+    roi: Any = None
+    aliases: str | Path | Mapping | None = None
+    kind: str = "igtv"
+    nodes: bool = False
+    labels: bool = True
+    allow_missing_phases: bool = False
+    least_bone_dice: float = LEAST_BONE_DICE
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
+        if not 0.0 <= float(self.least_bone_dice) <= 1.0:
+            raise ValueError(f"least_bone_dice is {self.least_bone_dice!r}; a number from 0 to 1 is needed")
+        if isinstance(self.aliases, str | Path) and not Path(self.aliases).is_file():
+            raise FileNotFoundError(f"alias file {self.aliases} does not exist")
+
+    def for_patient(self, patient_id: str) -> "ImportOptions":
+        """The options of one patient."""
+        return replace(self, **{name: for_patient(getattr(self, name), patient_id) for name in PER_PATIENT})
+
+    @property
+    def excluded(self) -> list[str]:
+        """`exclude_series` as a list."""
+        if self.exclude_series in (None, ""):
+            return []
+        return [self.exclude_series] if isinstance(self.exclude_series, str) else list(self.exclude_series)
+
+    def changed(self) -> dict[str, Any]:
+        """Options that are not the default, JSON-ready; the alias file by its content."""
+        defaults = {field.name: field.default for field in fields(self)}
+        values = {key: value for key, value in asdict(self).items() if value != defaults[key]}
+        if isinstance(values.get("aliases"), str | Path):
+            values["aliases"] = Path(values["aliases"]).read_text(encoding="utf-8")
+        return json.loads(json.dumps(values, default=str))

@@ -1,0 +1,160 @@
+"""RTSTRUCT and DICOM SEG objects of a patient, and which of them speak of a CT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from .errors import DicomError
+from .phases import FourD, PhaseName, phase_in_text
+from .rtstruct_reader import list_rois, read_structure_set, structure_masks
+from .seg_reader import list_segments, read_segmentation
+from .series import Series
+from .series_choice import choose_series
+
+MODALITIES = ("RTSTRUCT", "SEG")
+# "GTV_c40", "GTV T40", "GTV_ph_40", "GTV_40"
+_ROI_PHASE = re.compile(r"(?:^|[_ \-.])(?:c|t|ph|phase)?[_ \-.]?(\d{1,2})$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """One object with contours or segments.
+
+    Attributes:
+        path: its file.
+        series: the series it belongs to.
+        series_uids: image series that it says it was drawn on; may be stale.
+    """
+
+    path: Path
+    series: Series
+    series_uids: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """For messages: modality and description, never a patient."""
+        return f'{self.series.modality} "{self.series.description}" (series {self.series.series_uid})'
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        return self.series.frame_of_reference_uid
+
+    @cached_property
+    def rois(self) -> list[str]:
+        """Names of its ROIs or segments."""
+        return list_rois(self.path) if self.series.modality == "RTSTRUCT" else list_segments(self.path)
+
+    def masks(self, names: Sequence[str], grid: sitk.Image, frame: str) -> tuple[dict[str, sitk.Image], list[str]]:
+        """ROIs as uint8 masks on a grid, and the decisions.
+
+        Args:
+            names: ROIs wanted.
+            grid: image whose grid it is.
+            frame: frame of reference UID of `grid`.
+
+        Raises:
+            DicomError: one cannot be placed on the grid.
+        """
+        if self.series.modality == "RTSTRUCT":
+            return structure_masks(read_structure_set(self.path), grid, names, frame or None)
+        masks = read_segmentation(self.path, grid, frame or None)
+        absent = [name for name in names if name not in masks]
+        if absent:
+            raise DicomError(f"{self.path.name}: segment {absent[0]!r} has no voxel on the CT's grid")
+        return {name: masks[name] for name in names}, []
+
+
+def label_sources(series: Sequence[Series], label_series: str | None = None) -> tuple[list[LabelSource], list[str]]:
+    """All objects with contours, and what is wrong with those left out.
+
+    Args:
+        series: series of one patient.
+        label_series: the user's choice, UID or (part of) the description.
+
+    Raises:
+        DicomError: `label_series` fits none.
+    """
+    found = [one for one in series if one.modality in MODALITIES]
+    decisions = []
+    if label_series and found:
+        found = choose_series(found, label_series, "label_series")
+        decisions.append(f"contours chosen by --label_series {label_series!r}")
+    sources = []
+    for one in found:
+        for header, path in zip(one.headers, one.files, strict=True):
+            sources.append(LabelSource(path, one, _references(header)))
+    return sources, decisions
+
+
+def in_frame(sources: Sequence[LabelSource], frame: str) -> list[LabelSource]:
+    """Sources of a frame of reference; those that name none may lie in any."""
+    return [one for one in sources if one.frame_of_reference_uid in (frame, "") or not frame or _names(one, frame)]
+
+
+def drawn_on(sources: Sequence[LabelSource], uids: Sequence[str], known: Sequence[Series]) -> list[LabelSource]:
+    """Sources of a CT: those that refer to it; where none does, those that refer to no series we have.
+
+    Args:
+        sources: of the CT's frame of reference.
+        uids: series UIDs of the CT, or of what it was made of.
+        known: all series of the patient; references to anything else are stale.
+    """
+    images = {one.series_uid for one in known if one.modality not in MODALITIES}
+    direct = [one for one in sources if set(uids).intersection(one.series_uids)]
+    stale = [one for one in sources if not images.intersection(one.series_uids)]
+    return direct or stale or list(sources)
+
+
+def source_phase(source: LabelSource, four_d: FourD) -> PhaseName | None:
+    """The phase of a 4D-CT that a source was drawn on: by the series it refers to, else by its description."""
+    referred = {
+        name
+        for name, one in zip(four_d.names, four_d.series, strict=True)
+        if one.series_uid in source.series_uids and _only_once(one.series_uid, four_d)
+    }
+    if len(referred) == 1:
+        return referred.pop()
+    if referred:
+        return None  # drawn on all of them: an IGTV, or one ROI per phase
+    name = phase_in_text(source.series.description)
+    return name if name in four_d.names else None
+
+
+def roi_phase(name: str, four_d: FourD) -> PhaseName | None:
+    """The phase that a ROI's name ends with, if the 4D-CT has it: Tumor_c40, GTV 40%."""
+    phase = phase_in_text(name)
+    if phase is None:
+        found = _ROI_PHASE.search(name)
+        phase = PhaseName(float(found.group(1))) if found else None
+    return phase if phase in four_d.names else None
+
+
+def _only_once(uid: str, four_d: FourD) -> bool:
+    return sum(one.series_uid == uid for one in four_d.series) == 1
+
+
+def _names(source: LabelSource, frame: str) -> bool:
+    """Whether any ROI of a source with several frames of reference lies in this one."""
+    return any(
+        str(item.get("ReferencedFrameOfReferenceUID") or "") == frame
+        for header, path in zip(source.series.headers, source.series.files, strict=True)
+        if path == source.path
+        for item in header.get("StructureSetROISequence") or ()
+    )
+
+
+def _references(header) -> tuple[str, ...]:
+    uids = [
+        str(series.get("SeriesInstanceUID") or "")
+        for frame in header.get("ReferencedFrameOfReferenceSequence") or ()
+        for study in frame.get("RTReferencedStudySequence") or ()
+        for series in study.get("RTReferencedSeriesSequence") or ()
+    ]
+    uids += [str(item.get("SeriesInstanceUID") or "") for item in header.get("ReferencedSeriesSequence") or ()]
+    return tuple(dict.fromkeys(uid for uid in uids if uid))
