@@ -9,6 +9,7 @@ from .mamba_decoder import MambaDecoder, PlainHead
 from .prompt_stem import PromptStem
 from .region_word_interaction import RegionWordInteraction
 from .slice_interaction import GatedSliceMixing, NeighbourDifferences
+from .uptake_compression import compress_uptake
 from .variants import NetworkSize, network_size
 from .vss_encoder import VSSEncoder
 
@@ -52,7 +53,7 @@ class IGTVNetwork(nn.Module):
     Args:
         variant: size, one of `variants.SIZES`.
         fusion: "cipa" computes what the published network (arXiv 2503.17261) computes; "rectified" is our corrected
-            form: two-way channel rectification that enters the sum, norms without batch statistics, an embedding that
+            form: uptake on a logarithmic scale, two-way channel rectification that enters the sum, norms without batch statistics, an embedding that
             tells CT from PET, a convolutional path for detail at full, half and quarter resolution, linear layers that
             start at PyTorch's width, and an output bias at the foreground prior.
         sim: slice interaction: "none", "A" (gated mixing) or "B" (differences to neighbours).
@@ -136,6 +137,7 @@ class IGTVNetwork(nn.Module):
         offset: Tensor | None = None
         detail_offset: Tensor | None = None
         if self.modality_embedding is not None:
+            images = compress_uptake(images)
             offset = self.modality_embedding.repeat_interleave(count, dim=0)[:, None, None]
         if self.prompt_stem is not None:
             prompt_offset, detail_offset = self.prompt_stem(prompts)
