@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 
 from .case_identity import patient_of, voxel_sha256
 from .frozen_set import FrozenSet
@@ -98,8 +99,11 @@ def split_checked(cases: Sequence[Mapping[str, Any]], seed: int) -> tuple[list[M
 
 def _usable(case: Mapping[str, Any], frozen: FrozenSet, left_out: dict[str, str]) -> dict[str, Any] | None:
     """The case with the hash of its label; None, with the reason in `left_out`, where it must not be learned from."""
-    reason = frozen.leak(case)
-    digest = None if reason else voxel_sha256(case["label"])
+    try:
+        reason = frozen.leak(case)
+        digest = None if reason else voxel_sha256(case["label"])
+    except (OSError, ImageFileError) as error:
+        reason, digest = f"it cannot be read: {error}", None
     if reason is None and digest is None:
         reason = "its label says that there is no tumour"  # the checks before training ask for one
     if reason is not None:

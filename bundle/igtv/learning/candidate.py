@@ -1,0 +1,134 @@
+"""From trained weights to a decision: numbers on the frozen set, a version in the registry, the gate's report."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.tables import METRICS_FILE, read_rows
+from ..networks.model_card import read_model_card, write_model_card
+from .durable import write_json_durably
+from .frozen_set import FrozenSet
+from .gate import GateRule, judge
+from .model_version import ModelVersion, version_name
+from .registry import ModelRegistry
+
+EVALUATIONS_DIR, GATE_FILE = "evaluations", "gate.json"
+KEPT_FILES = (METRICS_FILE, "summary.json", "compare.json", "report.html")
+EVALUATION_KEYS = ("device", "scan_backend", "largest_component_only", "test_time_flips")
+
+
+def known_evaluation(registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet) -> Path | None:
+    """Folder of a version's evaluation on this frozen set; None where it has not been measured."""
+    own = version.report_dir
+    if version.manifest.get("metrics", {}).get("frozen_sha256") == frozen.sha256 and (own / METRICS_FILE).is_file():
+        return own
+    folder = _later_evaluation(registry, version, frozen)
+    return folder if (folder / METRICS_FILE).is_file() else None
+
+
+def keep_evaluation(registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet, output_dir: Path) -> Path:
+    """Keep an evaluation of a version that is in the registry already, such as the first."""
+    folder = _later_evaluation(registry, version, frozen)
+    keep_reports(output_dir, folder)
+    registry.set_metrics(version, frozen_metrics(folder, frozen))
+    return folder
+
+
+def evaluation_settings(
+    model_path: Path, frozen: FrozenSet, output_dir: Path, settings: Mapping[str, Any], compare: Path | None
+) -> dict[str, Any]:
+    """Overrides of the verb `evaluating` for one model on the frozen set."""
+    return {
+        **{key: settings[key] for key in EVALUATION_KEYS if key in settings},
+        "model_path": str(model_path),
+        "dataset_dir": str(frozen.folder),
+        "datalist": str(frozen.datalist),
+        "output_dir": str(output_dir),
+        "threshold_baselines": False,
+        "num_workers": 0,
+        "compare": None if compare is None else str(compare),
+        "note": "frozen validation set: no training has seen these patients",
+    }
+
+
+def frozen_metrics(evaluation_dir: Path, frozen: FrozenSet) -> dict[str, Any]:
+    """Dice by case and their mean, from a folder of an evaluation."""
+    cases = {row["case"]: row["dice"] for row in read_rows(evaluation_dir)}
+    return {"dice": sum(cases.values()) / len(cases), "cases": cases, "frozen_sha256": frozen.sha256}
+
+
+def describe(model_path: Path, start_card: Mapping[str, Any], patients: int, metrics: Mapping[str, Any]) -> None:
+    """Name fine-tuned weights for what they have learned from, in their model card."""
+    card = read_model_card(model_path)
+    before = start_card.get("trained_on") or start_card.get("name", "")
+    write_model_card(
+        model_path,
+        name=f"IGTV model, fine-tuned on {patients} labelled patient{'s' if patients != 1 else ''}",
+        task="igtv",
+        network=card["network"],
+        spacing_mm=card.get("spacing_mm"),
+        hu_window=card.get("hu_window"),
+        suv_range=card.get("suv_range"),
+        num_slices=card.get("num_slices"),
+        trained_on=f"{patients} patients labelled in the annotation app; before that: {before}",
+        metrics={**card.get("metrics", {}), "frozen_dice": metrics["dice"]},
+        licence=start_card.get("licence", ""),
+    )
+
+
+def conclude(
+    registry: ModelRegistry,
+    current: ModelVersion,
+    current_evaluation: Path,
+    model_path: Path,
+    evaluation_dir: Path,
+    frozen: FrozenSet,
+    rule: GateRule,
+    manifest: Mapping[str, Any],
+    further_files: Sequence[Path] = (),
+    user: str = "",
+) -> ModelVersion:
+    """Put measured weights into the registry, ask the gate, accept or refuse.
+
+    Args:
+        registry: of the model.
+        current: version in use when the cycle began.
+        current_evaluation: folder of its evaluation on the frozen set.
+        model_path: weights of the candidate, with their card.
+        evaluation_dir: folder of the candidate's evaluation; becomes its report.
+        frozen: the frozen set of both.
+        rule: of the gate.
+        manifest: where the candidate comes from.
+        further_files: to keep with the report.
+        user: who asked for the cycle.
+
+    Returns:
+        The version, accepted or refused; its `decision` is the gate's report.
+    """
+    report_dir = evaluation_dir.parent / "report"
+    keep_reports(evaluation_dir, report_dir)
+    for file in further_files:
+        if file.is_file():
+            shutil.copyfile(file, report_dir / file.name)
+    metrics = frozen_metrics(evaluation_dir, frozen)
+    report = judge(frozen_metrics(current_evaluation, frozen)["cases"], metrics["cases"], rule)
+    report |= {"current": version_name(current.number), "frozen_sha256": frozen.sha256}
+    write_json_durably(report_dir / GATE_FILE, json.loads(json.dumps(report)))
+    version = registry.add(
+        model_path.parent, {**manifest, "parent": current.number, "frozen_sha256": frozen.sha256}, metrics, report_dir
+    )
+    return (registry.accept if report["accepted"] else registry.refuse)(version, report, user)
+
+
+def keep_reports(source: Path, target: Path) -> None:
+    """Copy an evaluation's tables and report, without its masks."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in KEPT_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def _later_evaluation(registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet) -> Path:
+    return registry.folder / EVALUATIONS_DIR / f"{version_name(version.number)}_{frozen.sha256[:12]}"
