@@ -1,0 +1,275 @@
+"""Verb `importing`: a folder tree of DICOM becomes a data set that the other verbs take."""
+
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import pydicom
+import SimpleITK as sitk
+from tqdm import tqdm
+
+from .errors import DicomError
+from .import_case import CaseWork, import_case, save_json
+from .import_names import CASE_NAMES, plan_cases
+from .import_options import ImportOptions
+from .import_record import (
+    CASE_FILE,
+    DATALIST_FILE,
+    IMPORTER,
+    fingerprint,
+    read_case,
+    read_cases,
+    write_datalist,
+    write_log,
+    write_tables,
+)
+from .series import Problem, find_series
+
+logger = logging.getLogger(__name__)
+
+UNFINISHED = ".importing-"
+REPLACED = ".replaced-"
+LOCK_FILE = ".import.lock"
+
+
+def import_dataset(
+    dicom_dir: str | Path,
+    dataset_dir: str | Path,
+    case_names: str = "patient_id",
+    num_workers: int | None = None,
+    progress: bool = True,
+    name: str = "Imported from DICOM",
+    **choices,
+) -> Path:
+    """Import all patients below a folder; what is already there is not made again.
+
+    Args:
+        dicom_dir: any depth, any file names, any number of patients.
+        dataset_dir: folder to fill: `<case>/{ct,pet,label}.nii.gz`, `<case>/overlay.png`, `dataset.json`,
+            `import_log.json`, `cases.csv`, `cases.html`.
+        case_names: "patient_id": PatientID, changed only where it cannot name a folder; "hash": 12 digits made of it,
+            a pseudonym.
+        num_workers: processes; None: one per usable processor; 0: this process.
+        progress: show progress bars.
+        name: name of the data set in the datalist.
+        **choices: fields of `ImportOptions`.
+
+    Returns:
+        Path of the datalist.
+
+    Raises:
+        FileNotFoundError: there is no `dicom_dir`.
+        FileExistsError: `dataset_dir` holds something else, or another import is running there.
+        DicomError: there is no DICOM, or no case at all could be imported; some bad cases are only reported.
+        ValueError, TypeError: a wrong option.
+    """
+    if dicom_dir in (None, ""):
+        raise ValueError("dicom_dir is not given: name the folder of the DICOM export with --dicom_dir")
+    if case_names not in CASE_NAMES:
+        raise ValueError(f"case_names is {case_names!r}; it must be one of {', '.join(CASE_NAMES)}")
+    if num_workers is not None and (
+        isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0
+    ):
+        raise ValueError(f"num_workers is {num_workers!r}: a whole number >= 0 is needed")
+    options = ImportOptions(**choices)
+    folder = Path(dataset_dir)
+    with _claimed(folder):
+        series, problems = find_series(dicom_dir, progress)
+        if not series:
+            raise DicomError(f"no usable DICOM file below {dicom_dir}; " + _listing(problems))
+        works = plan_cases(series, _damaged(problems), case_names)
+        prints = {work.case: fingerprint(work, options) for work in works}
+        there = {work.case: read_case(folder / work.case) for work in works}
+        new = [work for work in works if (there[work.case] or {}).get("fingerprint") != prints[work.case]]
+        errors = _import_all(folder, new, prints, options, num_workers, progress)
+        return _finish(folder, works, new, errors, problems, options, name)
+
+
+def _finish(
+    folder: Path,
+    works: Sequence[CaseWork],
+    new: Sequence[CaseWork],
+    errors: dict[str, str],
+    problems: Sequence[Problem],
+    options: ImportOptions,
+    name: str,
+) -> Path:
+    """Datalist, log, tables, and the sentence at the end."""
+    cases = read_cases(folder)
+    fresh = {work.case for work in new}
+    rows = []
+    for case in sorted({*cases, *errors}):
+        if case in errors:
+            rows.append({"case": case, "status": "failed", "error": errors[case]})
+        else:
+            rows.append({**cases[case], "status": "imported" if case in fresh else "already there"})
+    # an older import of a case whose new images are refused is no longer what the archive says
+    datalist = write_datalist(folder, {case: facts for case, facts in cases.items() if case not in errors}, name)
+    unusable = [{"file": problem.file.name, "reason": problem.reason} for problem in problems]
+    write_log(folder, rows, unusable, options)
+    write_tables(folder, rows)
+    for case, error in errors.items():
+        logger.warning("case left out: %s: %s", case, error)
+    done = len(new) - len(errors)
+    logger.info(
+        "%d cases imported into %s, %d were there, %d left out, %d unusable files; look at cases.html.",
+        done, folder, len(works) - len(new), len(errors), len(problems),
+    )  # fmt: skip
+    if errors and len(errors) == len(works):
+        listing = "\n".join(f"  {case}: {error}" for case, error in errors.items())
+        raise DicomError(f"none of {len(works)} cases could be imported:\n{listing}")
+    return datalist
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Make the folder ours for the time of the import, and clear away what a killed one left."""
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"dataset_dir {folder} is a file: give a folder")
+    datalist = folder / DATALIST_FILE
+    if datalist.is_file() and f'"{IMPORTER}"' not in datalist.read_text(encoding="utf-8", errors="replace"):
+        raise FileExistsError(
+            f"dataset_dir {folder} holds a {DATALIST_FILE} of other origin: give a new or empty folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise FileExistsError(f"another import into {folder} is running: wait for its end") from error
+        for leftover in (*folder.glob(f"{UNFINISHED}*"), *folder.glob(f"{REPLACED}*")):
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield
+
+
+def _damaged(problems: Sequence[Problem]) -> dict[str, tuple[str, ...]]:
+    """Series UID -> its unusable files, as far as these still say which series they belong to."""
+    found = defaultdict(list)
+    for problem in problems:
+        try:
+            header = pydicom.dcmread(
+                problem.file, stop_before_pixels=True, force=True, specific_tags=["SeriesInstanceUID"]
+            )
+            uid = str(header.get("SeriesInstanceUID") or "")
+        except Exception:  # it is damaged; any error means that it does not say
+            uid = ""
+        if uid:
+            found[uid].append(f"{problem.file.name} {problem.reason}")
+    return {uid: tuple(files) for uid, files in found.items()}
+
+
+def _listing(problems: Sequence[Problem]) -> str:
+    if not problems:
+        return "no file is DICOM"
+    shown = "; ".join(f"{problem.file.name} {problem.reason}" for problem in problems[:3])
+    return f"{len(problems)} cannot be used: {shown}"
+
+
+def _import_all(
+    folder: Path,
+    works: Sequence[CaseWork],
+    prints: dict[str, str],
+    options: ImportOptions,
+    num_workers: int | None,
+    progress: bool,
+) -> dict[str, str]:
+    """Import cases in parallel; case -> error of those that failed."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(usable if num_workers is None else num_workers, len(works))
+    errors: dict[str, str] = {}
+    with tqdm(total=len(works), desc="importing", unit="case", disable=not progress or not works) as bar:
+        if workers < 2:
+            for work in works:
+                _note(errors, work, _import_one(folder, work, prints[work.case], options))
+                bar.update()
+            return errors
+        # a fork of this process would inherit SimpleITK's threads as locks that nobody opens
+        context = get_context("forkserver")
+        left = list(works)
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+            jobs = {pool.submit(_import_one, folder, work, prints[work.case], options): work for work in left}
+            try:
+                for job in as_completed(jobs):
+                    error = job.result()
+                    _note(errors, jobs[job], error)
+                    left.remove(jobs[job])
+                    bar.update()
+            except BrokenProcessPool:
+                logger.warning("a process ended without a word (memory?): the remaining cases go one by one")
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        for work in left:
+            _note(errors, work, _import_alone(context, folder, work, prints[work.case], options))
+            bar.update()
+    return errors
+
+
+def _import_alone(context, folder: Path, work: CaseWork, print_: str, options: ImportOptions) -> str | None:
+    """One case in a process of its own, so that the one that kills its process is known by name."""
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker) as pool:
+        try:
+            return pool.submit(_import_one, folder, work, print_, options).result()
+        except BrokenProcessPool:
+            return "its process ended without a word; is there enough memory?"
+
+
+def _start_worker() -> None:
+    """Cases run beside each other, so none needs threads of its own; none outlives a killed import."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    wait([parent_process().sentinel])
+    os._exit(1)
+
+
+def _note(errors: dict[str, str], work: CaseWork, error: str | None) -> None:
+    if error is not None:
+        errors[work.case] = error
+
+
+def _import_one(folder: Path, work: CaseWork, print_: str, options: ImportOptions) -> str | None:
+    """Import a case into a folder of its own and move it into place; the error text where it fails."""
+    final = folder / work.case
+    if final.exists() and not (final / CASE_FILE).is_file():
+        return f"{final.name} in the data set's folder holds something else: move it away"
+    temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
+    try:
+        facts = import_case(work, options, temporary)
+        save_json(temporary / CASE_FILE, {"importer": IMPORTER, "fingerprint": print_, **facts})
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o777 & ~mask)
+        _replace_folder(temporary, final)
+    except (DicomError, ValueError, OSError) as error:
+        return str(error).replace(f"{temporary}/", "")
+    except Exception as error:  # one strange patient must not stop the others
+        logger.exception("case %s", work.case)
+        return f"unexpected {type(error).__name__}: {error}"
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return None
+
+
+def _replace_folder(temporary: Path, final: Path) -> None:
+    """Put a finished folder in its place; an earlier one is moved aside first and then removed."""
+    if not final.exists():
+        os.replace(temporary, final)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=REPLACED, dir=final.parent))
+    os.replace(final, aside / final.name)
+    os.replace(temporary, final)
+    shutil.rmtree(aside, ignore_errors=True)
