@@ -53,9 +53,10 @@ class IGTVNetwork(nn.Module):
     Args:
         variant: size, one of `variants.SIZES`.
         fusion: "cipa" computes what the published network (arXiv 2503.17261) computes; "rectified" is our corrected
-            form: uptake on a logarithmic scale, two-way channel rectification that enters the sum, norms without batch statistics, an embedding that
-            tells CT from PET, a convolutional path for detail at full, half and quarter resolution, linear layers that
-            start at PyTorch's width, and an output bias at the foreground prior.
+            form: uptake on a logarithmic scale, two-way channel rectification that enters the sum, norms without
+            batch statistics, an embedding that tells CT from PET, a convolutional path for detail at full, half and
+            quarter resolution, linear layers that start at PyTorch's width, and an output bias at the foreground
+            prior.
         sim: slice interaction: "none", "A" (gated mixing) or "B" (differences to neighbours).
         sim_radius: slices seen on each side.
         prompt_channels: extra input channels after CT and PET for interactive prompts.
