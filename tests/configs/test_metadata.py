@@ -115,6 +115,7 @@ def test_configs_exist_for_every_verb(bundle_dir):
         "multi_gpu_train": "training",
         "simulate": "simulating",
         "pool": "pooling",
+        "export": "exporting",
     }
     for name, verb in verbs.items():
         config = json.loads(Path(bundle_dir, "configs", f"{name}.json").read_text())

@@ -15,11 +15,16 @@ from .geometry import stack
 from .headers import IMAGE_MODALITIES
 from .series import Series, find_series
 from .series_choice import choose_series, listing
+from .volume import pixel_values, rescale
 
 # Two grids are one when their voxel centres differ by less than this share of a voxel.
 SAME_GRID_VOXELS = 0.05
 # So much of a mask may lie outside the series: less than a slice, since voxels of other grids overhang a little.
 OUTSIDE_SHARE = 0.01
+# Of tissue voxels so many may differ by more than rounding before two images are of different scans.
+DIFFERENT_SHARE = 0.05
+ROUNDING_HU = 1.0
+AIR_HU = -1000.0  # below lies padding, which every program fills in its own way
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +35,12 @@ class ReferenceSeries:
 
     Args:
         series: as found.
-        headers: whole headers without pixels, in the order of the slices.
+        files, headers: of the slices in their order; the headers whole but for the pixels.
         grid: empty image with the size and the geometry of the series.
     """
 
     series: Series
+    files: tuple[Path, ...]
     headers: tuple[Dataset, ...]
     grid: sitk.Image
 
@@ -54,13 +60,14 @@ def read_reference(series: Series) -> ReferenceSeries:
             f"{series.label}: {tag_name('FrameOfReferenceUID')} is missing; contours would have no coordinate system"
         )
     slices = stack(series)
-    headers = tuple(pydicom.dcmread(series.files[index], stop_before_pixels=True) for index in slices.order)
+    files = tuple(series.files[index] for index in slices.order)
+    headers = tuple(pydicom.dcmread(file, stop_before_pixels=True) for file in files)
     first = headers[0]
     grid = sitk.Image([int(first.Columns), int(first.Rows), len(headers)], sitk.sitkUInt8)
     grid.SetSpacing(slices.spacing_mm)
     grid.SetOrigin(slices.origin_mm)
     grid.SetDirection(slices.direction)
-    return ReferenceSeries(series, headers, grid)
+    return ReferenceSeries(series, files, headers, grid)
 
 
 def find_reference(folder: str | Path, mask: sitk.Image, wanted: str | None = None) -> ReferenceSeries:
@@ -120,6 +127,34 @@ def place_mask(mask: sitk.Image, reference: ReferenceSeries) -> sitk.Image:
     if not sitk.GetArrayViewFromImage(placed).any():
         raise DicomError("the mask is smaller than a voxel of the series, nothing of it is left: nothing is written")
     return placed
+
+
+def check_same_image(image: sitk.Image, reference: ReferenceSeries) -> None:
+    """Make sure that an image was made from the series: scans of one protocol share their grid, not their voxels.
+
+    Looks at the middle slice, and says so in the log where another grid leaves nothing to compare.
+
+    Args:
+        image: the CT that was segmented, in HU.
+
+    Raises:
+        DicomError: the voxels differ.
+    """
+    if not same_grid(image, reference):
+        logger.warning("the CT is not on the grid of %s: check that both are of one scan", reference.series.label)
+        return
+    index = len(reference.headers) // 2
+    slope, intercept = rescale(reference.headers[index], reference.files[index])
+    expected = pixel_values(reference.files[index]) * slope + intercept
+    plane = reference.grid[:, :, index : index + 1]
+    found = sitk.GetArrayFromImage(sitk.Resample(image, plane, sitk.Transform(), sitk.sitkNearestNeighbor))[0]
+    tissue = (expected > AIR_HU) & (found > AIR_HU)
+    different = np.abs(found.astype(float) - expected)[tissue] > ROUNDING_HU
+    if tissue.any() and different.mean() > DIFFERENT_SHARE:
+        raise DicomError(
+            f"{reference.series.label} is not the CT that was segmented: {100 * different.mean():.0f} % of the voxels "
+            f"in {reference.files[index].name} differ; give the folder of that CT as --reference_dicom"
+        )
 
 
 def same_grid(image: sitk.Image, reference: ReferenceSeries) -> bool:

@@ -18,12 +18,17 @@ from ..networks.model_card import DISCLAIMER, file_sha256
 from .case_evaluator import failure_text
 from .case_measures import measure
 from .ct_grid import in_ras_order, on_ct_grid, pet_on_ct_grid, save_on_ct_grid
-from .manifest import model_entry, run_manifest, write_manifest
+from .dicom_export import DicomExport
+from .lesions import lesion_table
+from .manifest import bundle_version, model_entry, run_manifest, write_manifest
 from .overlay import save_overlay
 
 OUTPUTS = ("mask", "overlay", "probability", "uncertainty")
 MAPS = ("probability", "uncertainty")
-COLUMNS = ("case", "volume_ml", "components", "slices", "inferior_mm", "superior_mm", "suv_max", "suv_mean", "seconds")
+COLUMNS = (
+    "case", "volume_ml", "components", "lesions_found", "slices", "inferior_mm", "superior_mm", "suv_max", "suv_mean",
+    "seconds",
+)  # fmt: skip
 MAP_DECIMALS = 4  # steps of 1e-4 tell nothing more, and the files become a third of the size
 
 logger = logging.getLogger(__name__)
@@ -32,10 +37,11 @@ logger = logging.getLogger(__name__)
 class CaseWriter:
     """Handler that writes `<output_dir>/<case>/` after each case and `predictions.json`, `summary.csv` beside them.
 
-    Attach it to a `TolerantEvaluator` (batch size 1, decollated). It reads `pred` (1, X, Y, Z), the label on the CT's own
-    grid, and for the maps `probability` and `uncertainty` from `engine.state.output`, `case` from
-    `engine.state.batch`. A case that cannot be written is reported, the others go on; at the end a RuntimeError names
-    all cases that failed, so that the program does not end as if all were well.
+    Attach it to a `TolerantEvaluator` (batch size 1, decollated). It reads `pred` (1, X, Y, Z), the label on the CT's
+    own grid, where they are there the map of all `lesions` found, and for the maps `probability` and `uncertainty` from
+    `engine.state.output`, `case` from `engine.state.batch`. A case that cannot be written or exported is reported, the
+    others go on; at the end a RuntimeError names all cases that failed, so that the program does not end as if all were
+    well.
 
     Args:
         output_dir: folder of the results; folders of other cases in it stay.
@@ -46,6 +52,7 @@ class CaseWriter:
         config: settings kept in each manifest.
         device: device of the network, for the manifest.
         progress: whether to show a bar with the time left.
+        dicom_export: writes RTSTRUCT and SEG beside the mask; a refusal, as of an empty mask, leaves the mask there.
 
     Raises:
         ValueError: for an unknown output.
@@ -61,6 +68,7 @@ class CaseWriter:
         config: Mapping[str, Any] | None = None,
         device: torch.device | str | None = None,
         progress: bool = True,
+        dicom_export: DicomExport | None = None,
     ) -> None:
         unknown = sorted(set(outputs) - set(OUTPUTS))
         if unknown:
@@ -73,6 +81,7 @@ class CaseWriter:
         self.config = config
         self.device = device
         self.progress = progress
+        self.dicom_export = dicom_export or DicomExport()
         self.rows: list[dict[str, Any]] = []
         self.failures: dict[str, str] = {}
         self._bar: tqdm | None = None
@@ -119,7 +128,8 @@ class CaseWriter:
 
         Args:
             case: name of the case, one of `cases`.
-            output: `pred` and, when asked for, `probability` and `uncertainty`, each (1, X, Y, Z) on the CT's grid.
+            output: `pred` and, when there are any, `lesions`, `probability` and `uncertainty`, each (1, X, Y, Z) on the
+                CT's grid.
             started: `time.perf_counter()` when work on the case began.
 
         Raises:
@@ -131,19 +141,59 @@ class CaseWriter:
         mask = on_ct_grid(output["pred"], ct, case, "pred")
         if not ((mask == 0) | (mask == 1)).all():
             raise ValueError(f"Case {case}: pred holds values other than 0 and 1; threshold it before it is written.")
-        maps = {name: on_ct_grid(output[name], ct, case, name) for name in MAPS if name in self.outputs}
+        wanted = [
+            name for name in MAPS if name in self.outputs or name == "probability" and self.dicom_export.fractional
+        ]
+        maps = {name: on_ct_grid(output[name], ct, case, name) for name in MAPS if name in wanted}
         folder = self.output_dir / case
         (folder / "manifest.json").unlink(missing_ok=True)  # written last: a folder with it is complete
         save_on_ct_grid(folder / "pred.nii.gz", mask.astype(np.uint8), ct)
         for name, volume in maps.items():
             save_on_ct_grid(folder / f"{name}.nii.gz", np.round(volume.astype(np.float32), MAP_DECIMALS), ct)
         pet = pet_on_ct_grid(source["pet"], ct)
-        row = {"case": case, **measure(mask, pet, ct.affine)}
+        row = {"case": case, **measure(mask, pet, ct.affine), **self._list_lesions(folder, output, case, mask, pet, ct)}
         if "overlay" in self.outputs:
             self._draw(folder / "overlay.png", case, ct, pet, mask, maps.get("probability"))
+        row.update(self._export(folder, case, source))
         row["seconds"] = None if started is None else round(time.perf_counter() - started, 2)
         write_manifest(folder / "manifest.json", self._manifest(case, source, row))
         return row
+
+    def _list_lesions(self, folder: Path, output: Mapping[str, Any], case: str, mask, pet, ct) -> dict[str, Any]:
+        """What there is to choose from; several lesions also as a map of their numbers, for `exporting`."""
+        path = folder / "lesions.nii.gz"
+        path.unlink(missing_ok=True)
+        if "lesions" not in output:
+            return {}
+        numbers = on_ct_grid(output["lesions"], ct, case, "lesions")
+        found = int(numbers.max(initial=0))
+        if found > 1:
+            save_on_ct_grid(path, numbers, ct)
+        table = lesion_table(numbers, mask, pet, ct.affine)
+        left_out = [str(lesion["number"]) for lesion in table if not lesion["chosen"]]
+        if left_out:
+            logger.info(
+                "Case %s: %d lesions found, left out %s; --lesions chooses others, see predictions.json",
+                case, found, ", ".join(left_out),
+            )  # fmt: skip
+        return {"lesions_found": found, "lesions": table}
+
+    def _export(self, folder: Path, case: str, source: Mapping[str, Any]) -> dict[str, Any]:
+        """Names of the DICOM files, or why there are none; the mask stays in either case."""
+        try:
+            mask, probability = folder / "pred.nii.gz", folder / "probability.nii.gz"
+            files = self.dicom_export.write(folder, source, self._model_entry(), bundle_version(), mask, probability)
+            return {"exported": files} if files else {}
+        except (ValueError, RuntimeError, OSError) as error:
+            reason = failure_text(error, [source["ct"]])
+            self.failures[case] = f"mask written, but not as DICOM: {reason}"
+            logger.error("Case %s: %s", case, self.failures[case])
+            return {"not_exported": reason}
+
+    def _model_entry(self) -> dict[str, Any] | None:
+        if self._model is None:
+            self._model = model_entry(self.model_path, self.model_card)
+        return self._model
 
     def _draw(self, path: Path, case: str, ct, pet: np.ndarray, mask: np.ndarray, probability) -> None:
         ras = nib.as_closest_canonical(ct)
@@ -161,7 +211,7 @@ class CaseWriter:
         )
 
     def _model_name(self) -> str:
-        return str((self._model or model_entry(self.model_path, self.model_card) or {}).get("name") or "")
+        return str((self._model_entry() or {}).get("name") or "")
 
     def _manifest(self, case: str, source: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
         manifest = run_manifest(
@@ -175,9 +225,7 @@ class CaseWriter:
             inputs={key: {"sha256": file_sha256(source[key])} for key in ("ct", "pet")},
             result={key: value for key, value in row.items() if key not in ("case", "seconds")},
         )
-        if self._model is None:
-            self._model = model_entry(self.model_path, self.model_card)
-        return {**manifest, "model": self._model}
+        return {**manifest, "model": self._model_entry()}
 
     def _write_summary(self) -> None:
         predictions = [{**row, "pred": f"{row['case']}/pred.nii.gz"} for row in self.rows]
@@ -188,7 +236,7 @@ class CaseWriter:
             replacing(self.output_dir / "summary.csv") as temporary,
             temporary.open("w", newline="", encoding="utf-8") as stream,
         ):
-            writer = csv.DictWriter(stream, COLUMNS)
+            writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(self.rows)
 
@@ -197,10 +245,8 @@ class CaseWriter:
         logger.info("%d case(s) segmented into %s", len(self.rows), self.output_dir)
         if self.failures:
             reasons = "; ".join(f"{case}: {reason}" for case, reason in self.failures.items())
-            raise RuntimeError(
-                f"{len(self.failures)} of {len(self.failures) + len(self.rows)} case(s) failed, the others are "
-                f"written. {reasons}"
-            )
+            total = len(self.failures.keys() | {row["case"] for row in self.rows})
+            raise RuntimeError(f"{len(self.failures)} of {total} case(s) failed, the others are written. {reasons}")
 
     def _close_bar(self, engine: Engine) -> None:
         if self._bar is not None:

@@ -1,0 +1,154 @@
+"""The verb `exporting`: a mask file, such as `inferring` writes or a user corrected, as RTSTRUCT and DICOM SEG."""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..inference.lesions import chosen_lesions, number_lesions
+from ..inference.manifest import bundle_version, run_manifest, write_manifest
+from ..networks.model_card import file_sha256
+from .contour_source import ContourSource
+from .errors import DicomError
+from .export import ROI_NAMES, check_formats, check_segmentation_type, export_masks
+from .reference_series import find_reference
+from .rtstruct_writer import check_roi_name
+
+MANIFEST_FILE = "manifest.json"  # that `inferring` writes beside its masks
+MOST_VALUES = 64  # different numbers in a map of lesions; more is an image, not a mask
+
+logger = logging.getLogger(__name__)
+
+
+def export_mask(
+    mask: str | Path,
+    reference_dicom: str | Path,
+    output_dir: str | Path,
+    export: str | Sequence[str] = ("rtstruct", "dicomseg"),
+    roi_name: str | None = None,
+    roi_type: str = "GTV",
+    lesions: str | int | Iterable[int] = "all",
+    segmentation_type: str = "binary",
+    probability: str | Path | None = None,
+    algorithm: str = "AUTOMATIC",
+    ct_series: str | None = None,
+) -> list[Path]:
+    """Write a mask file as DICOM objects that refer to the CT it was drawn on.
+
+    Args:
+        mask: NIfTI or another format of SimpleITK; one ROI per number in it: `pred.nii.gz` gives one, `lesions.nii.gz`
+            one per lesion.
+        reference_dicom: folder with the DICOM of that CT; other series may lie there too.
+        output_dir: folder of `rtstruct.dcm`, `seg.dcm`, `mask.nii.gz` and `export.json`.
+        export: some of "nifti", "rtstruct", "dicomseg".
+        roi_name: by default IGTV_AI or GTV_AI, after the model's task.
+        roi_type: RT ROI Interpreted Type.
+        lesions: "all", "largest" (number 1), or numbers: those in the mask, or where it holds but one, of its separate
+            parts by size.
+        segmentation_type: "binary", or "fractional", which needs `probability`.
+        probability: map in [0, 1] on the mask's grid.
+        algorithm: "AUTOMATIC"; "SEMIAUTOMATIC" once somebody has corrected the mask; "MANUAL".
+        ct_series: UID or a part of the description, where the folder holds several CTs.
+
+    Returns:
+        The files written.
+
+    Raises:
+        FileNotFoundError: no such file or folder.
+        DicomError: the mask is empty, belongs to none or several of the series, or a series cannot be used.
+        ValueError: an option has a value it cannot have.
+    """
+    formats = check_formats(export)
+    fractional = check_segmentation_type(segmentation_type) == "fractional" and "dicomseg" in formats
+    if fractional and not probability:
+        raise ValueError(
+            "segmentation_type is 'fractional', which needs probability, a map such as probability.nii.gz."
+        )
+    if not mask or not reference_dicom:
+        raise ValueError(f"{'reference_dicom' if mask else 'mask'} is missing: give the mask and the folder of its CT.")
+    image = _read_image(mask, "mask")
+    manifest = _manifest_beside(Path(mask))
+    model = manifest.get("model") or {}
+    name = check_roi_name(roi_name or ROI_NAMES.get(model.get("task"), "IGTV_AI"))
+    masks = _rois(image, name, lesions)
+    reference = find_reference(reference_dicom, image, ct_series)
+    version = (manifest.get("versions") or {}).get("bundle") or bundle_version()
+    source = ContourSource.of_model(model, version, algorithm)
+    files = export_masks(
+        output_dir,
+        masks,
+        reference,
+        formats,
+        source=source,
+        roi_type=roi_type,
+        probability=_read_image(probability, "probability") if fractional else None,
+    )
+    _write_manifest(Path(output_dir), Path(mask), model, masks, files)
+    logger.info("%s written to %s, for %s", ", ".join(file.name for file in files), output_dir, reference.series.label)
+    return files
+
+
+def _read_image(path: str | Path, option: str) -> sitk.Image:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{option} {path} does not exist.")
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise DicomError(f"{option} {Path(path).name} cannot be read as an image; give NIfTI (.nii.gz)") from error
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise DicomError(f"{option} {Path(path).name} must be one 3-D volume, not {image.GetSize()}")
+    return image
+
+
+def _manifest_beside(mask: Path) -> Mapping[str, Any]:
+    """What made the mask, where `inferring` left word of it."""
+    path = mask.parent / MANIFEST_FILE
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        manifest = {}
+    if not isinstance(manifest, dict) or manifest.get("command") != "inferring":
+        logger.warning(
+            "no manifest of a model beside %s: the origin of the mask stays unknown in the export", mask.name
+        )
+        return {}
+    return manifest
+
+
+def _rois(image: sitk.Image, name: str, lesions: str | int | Iterable[int]) -> dict[str, sitk.Image]:
+    """ROI name -> mask; several get numbers."""
+    values = sitk.GetArrayFromImage(image)
+    found = np.unique(values[values != 0])
+    if len(found) == 0:
+        raise DicomError("the mask is empty: there is nothing to draw, so no DICOM object is written")
+    if len(found) > MOST_VALUES or not np.array_equal(found, found.astype(np.int64)) or found.min() < 0:
+        raise DicomError(
+            f"the mask holds values such as {found[0]:g}; it must hold whole numbers, 1 inside: cut a probability first"
+        )
+    if len(found) == 1:
+        if isinstance(lesions, str) and lesions == "all":
+            return {name: image}
+        values = number_lesions(values)
+    chosen = chosen_lesions(lesions, np.unique(values[values != 0]).astype(int).tolist())
+    masks = {}
+    for number in chosen:
+        mask = sitk.GetImageFromArray((values == number).astype(np.uint8))
+        mask.CopyInformation(image)
+        masks[f"{name}_{number}" if len(chosen) > 1 else name] = mask
+    return masks
+
+
+def _write_manifest(
+    folder: Path, mask: Path, model: Mapping[str, Any], masks: Mapping[str, sitk.Image], files: Sequence[Path]
+) -> None:
+    manifest = run_manifest(
+        "exporting",
+        mask={"file": mask.name, "sha256": file_sha256(mask)},
+        rois=list(masks),
+        files={file.name: file_sha256(file) for file in files},
+    )
+    write_manifest(folder / "export.json", {**manifest, "model": dict(model) or None})

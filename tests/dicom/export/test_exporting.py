@@ -1,0 +1,183 @@
+"""The verb `exporting` and the DICOM forms that `inferring` writes beside its masks."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+import torch
+from igtv.dicom.errors import DicomError
+from igtv.dicom.exporting import export_mask
+from igtv.dicom.rtstruct_reader import read_contours
+from igtv.dicom.volume import read_volume
+from igtv.inference.case_writer import CaseWriter
+from igtv.inference.dicom_export import DicomExport
+from igtv.inference.lesions import ChooseLesionsd
+from monai.bundle import run
+from monai.data import MetaTensor
+
+CARD = {"name": "Test model", "task": "gtv", "sha256": "cd" * 32}
+
+
+@pytest.fixture
+def patient(tmp_path, write_ct, references):
+    """A CT in DICOM and as NIfTI, a PET on its grid, and a mask of two lesions as the network leaves it."""
+    folder = write_ct(tmp_path / "dicom")
+    ct, _ = read_volume(folder)
+    (tmp_path / "case").mkdir()
+    sitk.WriteImage(sitk.Cast(ct, sitk.sitkInt16), str(tmp_path / "case" / "ct.nii.gz"))
+    sitk.WriteImage(ct * 0 + 2, str(tmp_path / "case" / "pet.nii.gz"))
+    image = nib.load(tmp_path / "case" / "ct.nii.gz")
+    mask = np.zeros(image.shape, np.uint8)
+    mask[5:14, 8:18, 0:6] = 1
+    mask[25:30, 20:26, 6:9] = 1
+    return {
+        "dicom": folder,
+        "case": {"case": "P1", **{key: str(tmp_path / "case" / f"{key}.nii.gz") for key in ("ct", "pet")}},
+        "pred": MetaTensor(torch.from_numpy(mask[None]), affine=torch.from_numpy(image.affine)),
+        "mask": mask,
+        "affine": image.affine,
+    }
+
+
+def write_case(folder, patient, lesions="largest", **settings):
+    writer = CaseWriter(
+        folder, [patient["case"]], ("mask",), model_card=CARD, progress=False,
+        dicom_export=DicomExport(reference_dicom=patient["dicom"], **settings),
+    )  # fmt: skip
+    data = ChooseLesionsd("pred", lesions)({"pred": patient["pred"]})
+    row = writer.write("P1", {**data, "probability": data["pred"] * 0.8})
+    return writer, row
+
+
+def contours(path, patient):
+    """Mask (X, Y, Z) of the only ROI."""
+    grid = sitk.ReadImage(patient["case"]["ct"])
+    ((name, mask),) = read_contours(path, grid).items()
+    return name, sitk.GetArrayFromImage(mask).transpose()
+
+
+def test_inference_writes_what_is_asked_for(tmp_path, patient):
+    folder = tmp_path / "out" / "P1"
+    _, row = write_case(tmp_path / "out", patient, export=["nifti", "rtstruct", "dicomseg"])
+    assert row["exported"] == ["rtstruct.dcm", "seg.dcm"] and row["lesions_found"] == 2
+    assert [(lesion["number"], lesion["chosen"]) for lesion in row["lesions"]] == [(1, True), (2, False)]
+    name, read = contours(folder / "rtstruct.dcm", patient)
+    assert name == "GTV_AI"
+    np.testing.assert_array_equal(read, np.asarray(nib.load(folder / "pred.nii.gz").dataobj))
+    assert read.sum() == 540
+    description = pydicom.dcmread(folder / "rtstruct.dcm").StructureSetDescription
+    assert "Test model" in description and "cd" * 32 in description
+    assert json.loads((folder / "manifest.json").read_text())["result"]["lesions"][1]["volume_ml"] > 0
+    write_case(tmp_path / "out", patient, export="nifti")
+    assert sorted(file.name for file in folder.iterdir()) == ["lesions.nii.gz", "manifest.json", "pred.nii.gz"]
+
+
+def test_another_lesion_is_exported_later_without_the_network(tmp_path, patient):
+    write_case(tmp_path / "out", patient, export=["nifti"])
+    out = tmp_path / "export"
+    lesions = tmp_path / "out" / "P1" / "lesions.nii.gz"
+    files = export_mask(lesions, patient["dicom"], out, ["nifti", "rtstruct", "dicomseg"], lesions=2)
+    assert {file.name for file in files} == {"mask.nii.gz", "rtstruct.dcm", "seg.dcm"}
+    name, read = contours(out / "rtstruct.dcm", patient)
+    assert name == "GTV_AI" and read.sum() == 90
+    assert "cd" * 32 in pydicom.dcmread(out / "rtstruct.dcm").StructureSetDescription  # from the manifest
+    assert np.asarray(nib.load(out / "mask.nii.gz").dataobj).sum() == 90
+    export_mask(lesions, patient["dicom"], out, "rtstruct", roi_name="Target")
+    grid = sitk.ReadImage(patient["case"]["ct"])
+    assert set(read_contours(out / "rtstruct.dcm", grid)) == {"Target_1", "Target_2"}
+    assert not (out / "seg.dcm").exists()  # it held another choice
+
+
+def test_parts_of_a_binary_mask_can_be_chosen(tmp_path, patient):
+    nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), tmp_path / "mine.nii.gz")
+    for lesions, voxels in (("all", 630), ("largest", 540), ("2", 90)):
+        export_mask(tmp_path / "mine.nii.gz", patient["dicom"], tmp_path / "out", "rtstruct", lesions=lesions)
+        name, read = contours(tmp_path / "out" / "rtstruct.dcm", patient)
+        assert (name, read.sum()) == ("IGTV_AI", voxels)
+    assert "unknown origin" in pydicom.dcmread(tmp_path / "out" / "rtstruct.dcm").StructureSetDescription
+
+
+def test_empty_mask_stays_nifti_and_the_refusal_is_told(tmp_path, patient):
+    patient["pred"] = patient["pred"] * 0
+    writer, row = write_case(tmp_path / "out", patient, export=["nifti", "rtstruct"])
+    folder = tmp_path / "out" / "P1"
+    assert "the mask is empty" in row["not_exported"] and "the mask is empty" in writer.failures["P1"]
+    assert sorted(file.name for file in folder.iterdir()) == ["manifest.json", "pred.nii.gz"]
+    with pytest.raises(DicomError, match="the mask is empty.*no DICOM object is written"):
+        export_mask(folder / "pred.nii.gz", patient["dicom"], tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
+def test_an_old_contour_does_not_stay_beside_a_refusal(tmp_path, patient):
+    write_case(tmp_path / "out", patient, export=["rtstruct"])
+    assert (tmp_path / "out" / "P1" / "rtstruct.dcm").exists()
+    patient["pred"] = patient["pred"] * 0
+    write_case(tmp_path / "out", patient, export=["rtstruct"])
+    assert not (tmp_path / "out" / "P1" / "rtstruct.dcm").exists()
+
+
+def test_a_ct_of_another_scan_on_the_same_grid_is_refused(tmp_path, patient):
+    image = sitk.ReadImage(patient["case"]["ct"])
+    sitk.WriteImage(image + 25, patient["case"]["ct"])
+    writer, row = write_case(tmp_path / "out", patient, export=["rtstruct"])
+    assert "is not the CT that was segmented: 100 % of the voxels" in row["not_exported"]
+    assert str(tmp_path) not in writer.failures["P1"]
+
+
+def test_fractional_segmentation_of_a_case(tmp_path, patient):
+    write_case(tmp_path / "out", patient, export=["dicomseg"], segmentation_type="fractional")
+    assert (tmp_path / "out" / "P1" / "probability.nii.gz").exists()
+    dataset = pydicom.dcmread(tmp_path / "out" / "P1" / "seg.dcm")
+    assert dataset.SegmentationType == "FRACTIONAL" and dataset.pixel_array.max() == round(0.8 * 255)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"export": ["rtstruct", "pdf"], "reference_dicom": "."}, "export names pdf; possible are nifti, rtstruct"),
+        ({"export": ["rtstruct"]}, "rtstruct, which refer to the CT's DICOM files: give their folder"),
+        ({"export": [], "reference_dicom": "."}, "export names nothing"),
+        ({"segmentation_type": "soft"}, "segmentation_type is 'soft'"),
+        ({"roi_name": "a\\b"}, "plain ASCII"),
+    ],
+)
+def test_wrong_settings_are_told_before_anything_runs(settings, message):
+    with pytest.raises(ValueError, match=message):
+        DicomExport(**settings)
+
+
+def test_wrong_masks_are_refused(tmp_path, patient):
+    def export(values, **settings):
+        nib.save(nib.Nifti1Image(values, patient["affine"]), tmp_path / "mine.nii.gz")
+        export_mask(tmp_path / "mine.nii.gz", patient["dicom"], tmp_path / "out", **settings)
+
+    with pytest.raises(DicomError, match="must hold whole numbers"):
+        export(patient["mask"].astype(np.float32) * 0.7)
+    with pytest.raises(DicomError, match="one 3-D volume"):
+        export(np.stack([patient["mask"]] * 2, axis=-1))
+    with pytest.raises(ValueError, match="needs probability"):
+        export(patient["mask"], segmentation_type="fractional")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        export_mask(tmp_path / "nothing.nii.gz", patient["dicom"], tmp_path / "out")
+    with pytest.raises(ValueError, match="reference_dicom is missing"):
+        export_mask(tmp_path / "mine.nii.gz", None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_verb(tmp_path, patient, bundle_dir):
+    nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), tmp_path / "mine.nii.gz")
+    run(
+        "exporting",
+        config_file=str(bundle_dir / "configs" / "export.json"),
+        mask=str(tmp_path / "mine.nii.gz"),
+        reference_dicom=str(patient["dicom"]),
+        output_dir=str(tmp_path / "out"),
+        algorithm="SEMIAUTOMATIC",
+    )
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["export.json", "rtstruct.dcm", "seg.dcm"]
+    (roi,) = pydicom.dcmread(tmp_path / "out" / "rtstruct.dcm").StructureSetROISequence
+    assert (roi.ROIName, roi.ROIGenerationAlgorithm) == ("IGTV_AI", "SEMIAUTOMATIC")
+    assert str(tmp_path) not in (tmp_path / "out" / "export.json").read_text()
