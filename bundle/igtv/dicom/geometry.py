@@ -67,6 +67,7 @@ def stack(series: Series) -> SliceStack:
     slice_spacing = _slice_spacing(series, order, depths, decisions)
     _check_drift(series, positions[order], decisions)
     _compare_thickness(headers[order[0]], slice_spacing, len(order), decisions)
+    _note_left_out([headers[index] for index in order], decisions)
     return SliceStack(
         order=tuple(int(index) for index in order),
         spacing_mm=(float(pixel_spacing[1]), float(pixel_spacing[0]), float(slice_spacing)),
@@ -257,3 +258,13 @@ def _compare_thickness(header: Dataset, spacing: float, count: int, decisions: l
             decisions.append(
                 f"{keyword} says {abs(stated[0]):g} mm, positions are {spacing:.6g} mm apart; positions win"
             )
+
+
+def _note_left_out(headers: list[Dataset], decisions: list[str]) -> None:
+    """Every second file lost leaves an even spacing, and some exports thin slices out on purpose: a line, no error."""
+    numbers = [str(header.get("InstanceNumber") or "") for header in headers]
+    if len(numbers) < 3 or not all(number.isdigit() for number in numbers):
+        return
+    steps = np.abs(np.diff([int(number) for number in numbers]))
+    if steps.min() == steps.max() > 1:
+        decisions.append(f"InstanceNumber goes in steps of {steps[0]}: slices between may have been left out on export")

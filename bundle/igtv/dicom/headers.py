@@ -109,6 +109,7 @@ KEYWORDS = (
 PRIVATE_GROUPS = (0x0009, 0x0071, 0x7053)
 PRIVATE_BLOCKS = range(0x10, 0x20)
 PRIVATE_ELEMENTS = {0x0009: (0x0D,), 0x0071: (0x22,), 0x7053: (0x00, 0x09)}
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 IMAGE_MODALITIES = ("CT", "PT", "MR", "NM")
 
 _MAGIC_OFFSET = 128
@@ -140,7 +141,7 @@ def read_header(path: str | Path) -> tuple[FileDataset | None, str]:
 
     Returns:
         The header and "", or None and the reason: "" again where the file is no DICOM or a DICOMDIR (nothing to tell a
-        user who points at a whole export), words where it is DICOM but damaged.
+        user who points at a whole export), words where it is DICOM, or is named so, but damaged.
     """
     path = Path(path)
     try:
@@ -148,7 +149,8 @@ def read_header(path: str | Path) -> tuple[FileDataset | None, str]:
         with path.open("rb") as file:
             force = not _has_preamble(file)
             if force and not _looks_like_dicom(file):
-                return None, ""
+                named = path.suffix.lower() in DICOM_SUFFIXES
+                return None, "is named like DICOM but is none, or cut off at its start" if named else ""
             return _read(file, size, force)
     except OSError as error:
         return None, f"cannot be read: {error.strerror}"

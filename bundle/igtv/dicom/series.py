@@ -160,6 +160,10 @@ def _volumes(key: tuple[str, str, str, str], members: Sequence[tuple[Path, Datas
     by_view = defaultdict(list)
     for member in members:
         by_view[_view(member[1])].append(member)
+    if "" in by_view and len(by_view) > 1:
+        # an image without orientation belongs to the others, where the geometry names what it lacks
+        unknown = by_view.pop("")
+        max(by_view.values(), key=len).extend(unknown)
     volumes = []
     for view, slices in sorted(by_view.items()):
         part = view if len(by_view) > 1 else ""
@@ -176,7 +180,6 @@ def _view(header: Dataset) -> str:
         cosines = [round(float(value), DIRECTION_DIGITS) + 0.0 for value in header.get("ImageOrientationPatient") or ()]
     except (TypeError, ValueError):
         cosines = []
-    # an image without orientation stays with the others, where the geometry complains about it
     if len(cosines) != 6:
         return ""
     return "orientation " + "/".join(f"{value:g}" for value in cosines)

@@ -121,6 +121,8 @@ def _scan_start(headers: Sequence[Dataset], half_life_s: float, decisions: list[
         if begins_series(header, acquired):
             moments.append(acquired)
             continue
+        if not maker:
+            raise missing(header, "Manufacturer", "to what FrameReferenceTime refers depends on it")
         formula += 1
         offset = -_number(header, "FrameReferenceTime", "the start of the scan cannot be found", least=0.0) / 1000
         if not _GE.search(maker):

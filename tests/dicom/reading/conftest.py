@@ -93,7 +93,7 @@ def series_datasets(modality="CT", axes=((1, 0, 0), (0, 1, 0)), values=None, **c
         dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 1
         dataset.RescaleSlope, dataset.RescaleIntercept = "2", "-1024" if modality == "CT" else "0"
-        dataset.PixelData = pixels.astype("<i2").tobytes()
+        dataset.add_new("PixelData", "OW", pixels.astype("<i2").tobytes())
         for keyword, value in changes.items():
             setattr(dataset, keyword, value)
         datasets.append(dataset)
