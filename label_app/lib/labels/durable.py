@@ -1,0 +1,46 @@
+"""Files that are on the disk, not in its cache, when a call returns."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from igtv.files import TEMPORARY_PREFIX, replacing
+
+
+@contextlib.contextmanager
+def durable_file(path: Path) -> Iterator[Path]:
+    """As `igtv.files.replacing`, and the file survives a power cut once the block has ended.
+
+    Yields:
+        The path to write to, in the same folder.
+    """
+    with replacing(path) as temporary:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder last."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Delete temporary files of writes that were killed; returns how many there were."""
+    leftovers = list(folder.rglob(f"{TEMPORARY_PREFIX}*"))
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,18 @@
+"""The datastore for what the user gave as studies."""
+
+from lib.paths import is_remote
+
+from .dicomweb_datastore import PairedDicomWebDatastore
+from .local_datastore import PairedLocalDatastore
+from .paired_datastore import PairedDatastore
+
+
+def open_datastore(app) -> PairedDatastore:
+    """The datastore of an app.
+
+    Args:
+        app: with `studies` (folder or DICOMweb address) and `folders`.
+    """
+    if is_remote(app.studies):
+        return PairedDicomWebDatastore(app.studies, app.folders.root)
+    return PairedLocalDatastore(app.studies, app.folders.root)

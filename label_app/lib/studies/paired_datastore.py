@@ -1,0 +1,358 @@
+"""MONAI Label's datastore for CT cases with their PET; where they lie is for the subclasses to know."""
+
+import io
+import logging
+import time
+import zipfile
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+
+from lib.labels.durable import durable_file, file_sha256
+from lib.labels.edit_dice import edit_dice
+from lib.labels.errors import LabelRefused
+from lib.labels.grids import read_grid
+from lib.labels.intake import CheckedLabel, check_label_file
+from lib.labels.label_store import SUFFIX, LabelStore, LabelVersion
+
+from .errors import UnknownImage
+from .image_id import PET_SUFFIX, is_image_id
+from .info_file import InfoFile
+
+logger = logging.getLogger(__name__)
+
+FINAL, PROPOSAL = DefaultLabelTag.FINAL.value, DefaultLabelTag.ORIGINAL.value
+LABEL_NAMES = ("igtv",)
+
+
+class PairedDatastore(Datastore):
+    """Cases, their labels and what is noted about them.
+
+    An image id names a case by its CT. `<id>__pet`, and in a PACS the id of the PET series, names the same case on the
+    grid of the PET.
+
+    Args:
+        data_dir: everything written goes below it.
+        label_names: names under which a submitted label counts.
+    """
+
+    def __init__(self, data_dir: Path, label_names: Sequence[str] = LABEL_NAMES):
+        self.data_dir = Path(data_dir)
+        self.label_names = tuple(label_names)
+        self.labels = LabelStore(self.data_dir / "labels")
+        self.proposals_dir = self.data_dir / "labels" / PROPOSAL
+        self.proposals_dir.mkdir(parents=True, exist_ok=True)
+        self.infos = InfoFile(self.data_dir / "datastore_v2.json")
+        self.recovered = [*self.labels.recover(), *self.infos.recover()]
+
+    # what a subclass knows
+
+    @abstractmethod
+    def case_ids(self) -> list[str]:
+        """Ids of all cases, sorted."""
+
+    @abstractmethod
+    def ct_path(self, case: str) -> Path:
+        """CT in HU, NIfTI.
+
+        Raises:
+            UnknownImage: there is no such case.
+        """
+
+    @abstractmethod
+    def pet_path(self, image_id: str) -> Path:
+        """PET in SUVbw (g/ml), NIfTI, of the case that an image id names.
+
+        Raises:
+            PetMissing: there is none that can be used; the text says why.
+            UnknownImage: there is no such case.
+        """
+
+    def patient_of(self, case: str) -> str:
+        """What cases of one patient share."""
+        return case
+
+    def resolve(self, image_id: str) -> tuple[str, str]:
+        """The case that an image id names, and the grid answers are wanted on: "ct" or "pet".
+
+        Raises:
+            UnknownImage: there is no such case.
+        """
+        if is_image_id(image_id):
+            if self.has_case(image_id):
+                return image_id, "ct"
+            case = image_id.removesuffix(PET_SUFFIX)
+            if case != image_id and self.has_case(case):
+                return case, "pet"
+        raise UnknownImage(image_id)
+
+    def has_case(self, case: str) -> bool:
+        """Whether there is such a case."""
+        return case in self.case_ids()
+
+    def case(self, image_id: str) -> dict[str, str]:
+        """What a network needs of a case.
+
+        Returns:
+            `case`, `patient_id`, `ct` and `pet` (paths), `grid` ("ct" or "pet", the one answers are wanted on).
+
+        Raises:
+            PetMissing, UnknownImage: see `pet_path`.
+        """
+        case, grid = self.resolve(image_id)
+        return {
+            "case": case,
+            "patient_id": self.patient_of(case),
+            "ct": str(self.ct_path(case)),
+            "pet": str(self.pet_path(case)),
+            "grid": grid,
+        }
+
+    # labels
+
+    def submit_label(
+        self, image_id: str, path: str | Path, *, user: str, client: str = "", params: Mapping[str, Any] | None = None
+    ) -> LabelVersion:
+        """Take a label from an annotator.
+
+        Args:
+            image_id: of the case.
+            path: file as sent.
+            user: who was logged in; "" where nobody needs to.
+            client: what the client calls itself.
+            params: of the client: `label_info`, `no_tumour`.
+
+        Returns:
+            The version, which is on the disk.
+
+        Raises:
+            LabelRefused: with the reason, which the audit trail gets too.
+            OSError: it could not be stored; nothing has changed then.
+        """
+        path, params = Path(path), dict(params or {})
+        case, _ = self.resolve(image_id)
+        who = {"user": user or "not logged in", "client": client}
+        try:
+            grid = read_grid(self.ct_path(case))
+            no_tumour = _flag(params.get("no_tumour"))
+            checked = check_label_file(path, grid, self.label_names, params.get("label_info"), no_tumour)
+        except LabelRefused as refusal:
+            self._note_refusal(case, path, who, refusal)
+            raise
+        return self.accept(case, checked, {**who, "received_sha256": file_sha256(path)})
+
+    def accept(self, case: str, checked: CheckedLabel, event: Mapping[str, Any]) -> LabelVersion:
+        """Store a checked label as the next version of its case."""
+        facts = {
+            "no_tumour": checked.no_tumour,
+            "voxels": checked.voxels,
+            "volume_ml": checked.volume_ml,
+            "notes": list(checked.notes),
+        }
+        return self.labels.add(case, checked.mask, {**event, **self._edits(case, checked), **facts})
+
+    def record_proposal(self, image_id: str, path: str | Path, model: str, version: str | int = "") -> None:
+        """Keep what a model proposed for a case: viewers load it, and edits are measured against it."""
+        case, _ = self.resolve(image_id)
+        with durable_file(self.proposals_dir / f"{case}{SUFFIX}") as temporary:
+            sitk.WriteImage(sitk.Cast(sitk.ReadImage(str(path)), sitk.sitkUInt8), str(temporary), useCompression=True)
+        note = {"model": str(model), "version": str(version), "ts": int(time.time())}
+        self.infos.change(lambda content: content["proposals"].__setitem__(case, note))
+
+    def proposal(self, case: str) -> tuple[Path, dict[str, Any]] | None:
+        """The newest proposal for a case and what is known about it."""
+        path = self.proposals_dir / f"{case}{SUFFIX}"
+        return (path, self.infos.entry("proposals", case)) if path.is_file() else None
+
+    def final_labels(self) -> list[dict[str, Any]]:
+        """What the learning loop trains on; the files stay as they are whatever is submitted meanwhile.
+
+        Returns:
+            Dicts with `image`, `label` (path), `no_tumour`, `version`, `sha256`, `time`, `user`, `patient_id`; of
+            cases that are still there.
+        """
+        cases = set(self.case_ids())
+        return [
+            {
+                "image": case,
+                "patient_id": self.patient_of(case),
+                "label": str(version.path),
+                "no_tumour": version.no_tumour,
+                "version": version.number,
+                "sha256": version.sha256,
+                "time": version.time,
+                "user": version.user,
+            }
+            for case, version in self.labels.all_current().items()
+            if case in cases
+        ]
+
+    def _edits(self, case: str, checked: CheckedLabel) -> dict[str, Any]:
+        proposal = self.proposal(case)
+        if proposal is None:
+            return {"model": None, "edit_dice": None}
+        path, note = proposal
+        return {
+            "model": {"name": note.get("model", ""), "version": note.get("version", "")},
+            "edit_dice": edit_dice(path, checked.mask),
+        }
+
+    def _note_refusal(self, case: str, path: Path, who: Mapping[str, str], refusal: Exception) -> None:
+        received = file_sha256(path) if path.is_file() else ""
+        event = {"event": "label", "outcome": "refused", "case": case, "reason": str(refusal)}
+        self.labels.note({**event, "received_sha256": received, **who})
+
+    # MONAI Label's interface
+
+    def name(self) -> str:
+        return self.infos.content()["name"] or self.data_dir.parent.name
+
+    def set_name(self, name: str) -> None:
+        self.infos.change(lambda content: content.__setitem__("name", str(name)))
+
+    def description(self) -> str:
+        return self.infos.content()["description"] or "CT cases with their PET"
+
+    def set_description(self, description: str) -> None:
+        self.infos.change(lambda content: content.__setitem__("description", str(description)))
+
+    def list_images(self) -> list[str]:
+        return self.case_ids()
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: Sequence[str] | None = None) -> list[str]:
+        cases = set(self.case_ids())
+        return [case for case in self.labels.all_current() if case in cases]
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: Sequence[str] | None = None) -> list[str]:
+        labelled = self.labels.all_current()
+        return [case for case in self.case_ids() if case not in labelled]
+
+    def get_image_uri(self, image_id: str) -> str:
+        case, grid = self.resolve(image_id)
+        return str(self.pet_path(case) if grid == "pet" else self.ct_path(case))
+
+    def get_image(self, image_id: str, params: Any = None) -> io.BytesIO:
+        return io.BytesIO(Path(self.get_image_uri(image_id)).read_bytes())
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        case, _ = self.resolve(image_id)
+        return {**self.infos.entry("images", case), "path": self.get_image_uri(image_id)}
+
+    def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
+        case, _ = self.resolve(image_id)
+        self.infos.change(lambda content: content["images"].setdefault(case, {}).update(info))
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        case, _ = self.resolve(label_id)
+        if _tag(label_tag) == PROPOSAL:
+            path = self.proposals_dir / f"{case}{SUFFIX}"
+            return str(path) if path.is_file() else ""
+        return str(self.labels.final_path(case) or "")
+
+    def get_label(self, label_id: str, label_tag: str, params: Any = None) -> io.BytesIO | None:
+        uri = self.get_label_uri(label_id, label_tag)
+        return io.BytesIO(Path(uri).read_bytes()) if uri else None
+
+    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        case, _ = self.resolve(image_id)
+        return {tag: case for tag in (FINAL, PROPOSAL) if self.get_label_uri(case, tag)}
+
+    def get_label_by_image_id(self, image_id: str, tag: str) -> str:
+        return self.get_labels_by_image_id(image_id).get(_tag(tag), "")
+
+    def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        case, _ = self.resolve(label_id)
+        if _tag(label_tag) == PROPOSAL:
+            return self.infos.entry("proposals", case)
+        version = self.labels.current(case)
+        return dict(version.event) if version else {}
+
+    def update_label_info(self, label_id: str, label_tag: str, info: Mapping[str, Any]) -> None:
+        case, _ = self.resolve(label_id)
+        if _tag(label_tag) == FINAL:
+            raise LabelRefused("what is known of a final label is in the audit trail, which cannot be changed")
+        self.infos.change(lambda content: content["proposals"].setdefault(case, {}).update(info))
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
+        """Of MONAI Label's own route, whose users are not known, and of its batch inference, which saves proposals."""
+        info = dict(label_info or {})
+        if _tag(label_tag) == PROPOSAL:
+            self.record_proposal(image_id, label_filename, str(info.get("model") or "unknown"))
+        else:
+            client = str(info.get("client_id") or "")
+            self.submit_label(image_id, label_filename, user=str(info.get("user") or ""), client=client, params=info)
+        return image_id
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        case, _ = self.resolve(label_id)
+        if _tag(label_tag) == PROPOSAL:
+            (self.proposals_dir / f"{case}{SUFFIX}").unlink(missing_ok=True)
+            self.infos.change(lambda content: content["proposals"].pop(case, None))
+        else:
+            self.labels.withdraw(case, {"user": "not logged in"})
+
+    def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
+        raise ValueError(
+            "images are not uploaded here: a case needs CT and PET; put both into the folder of the studies"
+        )
+
+    def remove_image(self, image_id: str) -> None:
+        raise ValueError("images are not deleted here: the studies belong to their folder or PACS")
+
+    def datalist(self) -> list[dict[str, Any]]:
+        """Labelled cases with their paths, in MONAI Label's words (`image` is the CT)."""
+        return [
+            {"image": str(self.ct_path(entry["image"])), "label": entry["label"], "case": entry["image"]}
+            for entry in self.final_labels()
+        ]
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        entries = self.datalist()[: limit_cases or None]
+        if not entries:
+            raise ValueError("there is no labelled case to put into an archive")
+        path = self.data_dir / "temporary" / "dataset.zip"
+        with durable_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+            for entry in entries:
+                for key in ("image", "label"):
+                    archive.write(entry[key], f"{key}/{entry['case']}{SUFFIX}")
+        return str(path)
+
+    def refresh(self) -> None:
+        """Cases are looked for at every request."""
+
+    def status(self) -> dict[str, Any]:
+        cases = set(self.case_ids())
+        labelled = [case for case in self.labels.all_current() if case in cases]
+        proposed = [case for case in cases if (self.proposals_dir / f"{case}{SUFFIX}").is_file()]
+        tags = {FINAL: len(labelled), PROPOSAL: len(proposed)}
+        return {
+            "total": len(cases),
+            "completed": len(labelled),
+            "label_tags": {tag: number for tag, number in tags.items() if number},
+        }
+
+    def json(self) -> dict[str, Any]:
+        """As MONAI Label's own datastore file looks, which clients read."""
+        content, current = self.infos.content(), self.labels.all_current()
+        objects = {}
+        for case in self.case_ids():
+            labels = {FINAL: {"ext": SUFFIX, "info": dict(current[case].event)}} if case in current else {}
+            if (self.proposals_dir / f"{case}{SUFFIX}").is_file():
+                labels[PROPOSAL] = {"ext": SUFFIX, "info": content["proposals"].get(case, {})}
+            objects[case] = {"image": {"ext": SUFFIX, "info": content["images"].get(case, {})}, "labels": labels}
+        return {"name": self.name(), "description": self.description(), "objects": objects}
+
+
+def _tag(tag: object) -> str:
+    text = getattr(tag, "value", tag) or FINAL
+    if text not in (FINAL, PROPOSAL):
+        raise LabelRefused(f"labels have the tag '{FINAL}' or '{PROPOSAL}', not {str(text)[:40]!r}")
+    return text
+
+
+def _flag(value: object) -> bool:
+    return value is True or str(value).strip().lower() in ("true", "1", "yes")
