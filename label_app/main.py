@@ -4,14 +4,19 @@ The parts are in `lib`, one folder per task; this file only ties them together. 
 turns at the network, training) hangs on the app: MONAI Label may load `lib` again, the app it makes once.
 """
 
-import logging
-
+from lib.activelearning.methods import create_scoring_methods, create_strategies
+from lib.infer.tasks import create_infers
+from lib.learning.learning import open_learning
+from lib.learning.models import open_models
+from lib.learning.tasks import create_trainers
 from lib.options import AppOptions
 from lib.paths import BUNDLE_DIR, data_folders
+from lib.server.inference import run_inference
 from lib.server.network_queue import NetworkQueue
+from lib.server.takeover import take_over
+from lib.studies.open_datastore import open_datastore
+from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
-
-logger = logging.getLogger(__name__)
 
 
 class IgtvApp(MONAILabelApp):
@@ -22,8 +27,8 @@ class IgtvApp(MONAILabelApp):
         folders: where the app writes (`lib.paths.DataFolders`).
         bundle_dir: folder of the MONAI bundle.
         network: turns at the network; take one with `with app.network.turn():` round everything that computes.
-        models: `{"gtv": ModelRegistry, "igtv": ModelRegistry}`.
-        learning: training from new labels: `start`, `status`, `stop`, `close`.
+        models: registries of model versions, `{"gtv": ModelRegistry, "igtv": ModelRegistry}`.
+        learning: training from new labels: `start`, `status`, `running`, `stop`, `close`.
     """
 
     def __init__(self, app_dir, studies, conf):
@@ -31,49 +36,62 @@ class IgtvApp(MONAILabelApp):
         self.folders = data_folders(studies, self.options.data_path).make()
         self.bundle_dir = BUNDLE_DIR
         self.network = NetworkQueue(self.options.max_waiting, self.options.wait_seconds)
-        self.models = self.open_models()
+        self.models = open_models(self)
         self.learning = None
+        self.configure_monailabel()
         super().__init__(
             app_dir,
             studies,
-            {**(conf or {})},
+            dict(conf or {}),
             name="IGTV on PET/CT",
-            description="Proposes the internal gross tumour volume of lung tumours on PET/CT and learns from corrections",
+            description="Proposes lung tumour volumes over the breathing cycle on PET/CT and learns from corrections",
             version="0.4.0",
         )
+        self.learning = open_learning(self)
 
-    def open_models(self):
-        """Registries of the model versions by name."""
-        from lib.learning.models import open_models
-
-        return open_models(self)
+    def configure_monailabel(self):
+        """Settings of MONAI Label without which it would write elsewhere or start work nobody asked for."""
+        settings.MONAI_LABEL_SESSION_PATH = str(self.folders.sessions)
+        settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
+        settings.MONAI_LABEL_TRACKING_ENABLED = False
+        settings.MONAI_LABEL_INFER_CONCURRENCY = -1
 
     def init_datastore(self):
-        from lib.studies.open_datastore import open_datastore
-
         return open_datastore(self)
 
     def init_infers(self):
-        from lib.infer.tasks import create_infers
-
         return create_infers(self)
 
     def init_trainers(self):
-        from lib.learning.tasks import create_trainers
-
         return create_trainers(self)
 
     def init_strategies(self):
-        from lib.activelearning.methods import create_strategies
-
         return create_strategies(self)
 
     def init_scoring_methods(self):
-        from lib.activelearning.methods import create_scoring_methods
-
         return create_scoring_methods(self)
 
+    def infers(self):
+        """Models that propose or correct, by name."""
+        return self._infers
+
+    def trainers(self):
+        """Models that learn, by name."""
+        return self._trainers
+
+    def strategies(self):
+        """Ways to choose the next case, by name."""
+        return self._strategies
+
+    def scoring_methods(self):
+        """Scores of cases, by name."""
+        return self._scoring_methods
+
     def infer(self, request, datastore=None):
-        """One inference at a time, whoever asks."""
-        with self.network.turn():
-            return super().infer(request, datastore)
+        """One inference at a time, on cases by their id, whoever asks."""
+        return run_inference(self, request, datastore)
+
+    def on_init_complete(self):
+        """A server is about to answer: with our checks, also where MONAI Label's own command started it."""
+        super().on_init_complete()
+        take_over(self)
