@@ -1,8 +1,6 @@
 """A CT in DICOM of any direction, masks to write on it, and the independent readers."""
 
-import os
 import re
-import shutil
 import subprocess
 
 import numpy as np
@@ -120,9 +118,9 @@ def dice():
 
 
 @pytest.fixture(scope="session")
-def new_errors():
+def new_errors(program):
     """What dciodvfy reports of an object as an error and not of an image of its source series."""
-    _needed("dciodvfy")
+    program("dciodvfy")
 
     def compare(path, reference):
         return _dciodvfy_errors(path) - _dciodvfy_errors(reference.series.files[0])
@@ -138,9 +136,9 @@ def _dciodvfy_errors(path):
 
 
 @pytest.fixture(scope="session")
-def plastimatch():
+def plastimatch(program):
     """RTSTRUCT -> {ROI name: boolean array (z, y, x)} on the grid of a series, by plastimatch."""
-    _needed("plastimatch")
+    program("plastimatch")
 
     def convert(path, reference, folder):
         sitk.WriteImage(reference.grid, str(folder / "grid.nrrd"))
@@ -153,13 +151,6 @@ def plastimatch():
         return read
 
     return convert
-
-
-def _needed(program):
-    if shutil.which(program) is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{program} is missing, and CI=true says it must be there")
-        pytest.skip(f"{program} is missing")
 
 
 @pytest.fixture(scope="session")
