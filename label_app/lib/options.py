@@ -20,6 +20,10 @@ class AppOptions:
         max_waiting: requests that may wait for the network; one more is answered 503.
         wait_seconds: longest wait for the network in s, then 503.
         max_upload_mb: largest request body in MB (10^6 bytes).
+        frozen_set: datalist whose labelled cases are the frozen validation set; empty: a share of the labelled patients.
+        frozen_share: that share.
+        gate_margin: a candidate's mean Dice on the frozen set may be lower by this.
+        max_case_drop: no frozen patient's Dice may fall by more, unless the mean rises clearly.
         server_mode: set by MONAI Label for its own processes.
     """
 
@@ -29,6 +33,10 @@ class AppOptions:
     max_waiting: int = 8
     wait_seconds: float = 120.0
     max_upload_mb: float = 1000.0
+    frozen_set: str = ""
+    frozen_share: float = 0.2
+    gate_margin: float = 0.01
+    max_case_drop: float = 0.2
     server_mode: bool = False
 
     @classmethod

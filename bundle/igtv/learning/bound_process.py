@@ -16,6 +16,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 GRACE_S = 5.0
+NICENESS = 5  # those who wait for an answer come first
 
 
 def start_bound(
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     if worker == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         die_with_parent()
+        os.nice(NICENESS)
         if os.getppid() != leader:
             os._exit(1)
         try:

@@ -49,6 +49,15 @@ def cycle_folder(work_dir: Path) -> Iterator[Path]:
         raise RuntimeError(f"a training is under way in {work_dir}: wait for its end or stop it") from error
 
 
+def is_under_way(work_dir: Path) -> bool:
+    """Whether a cycle is under way in a folder, in whatever process."""
+    try:
+        with locked(work_dir / LOCK_FILE, wait=False):
+            return False
+    except BlockingIOError:
+        return True
+
+
 def work_here(plan: Mapping[str, Any], progress: ProgressFile) -> None:
     """Do the work in this process.
 

@@ -4,6 +4,7 @@ import csv
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ class ProgressFile:
 
     Args:
         path: the file; None: nothing is written.
+        listener: gets the changed entries of every change.
     """
 
-    def __init__(self, path: str | Path | None) -> None:
+    def __init__(self, path: str | Path | None, listener: Callable[[dict[str, Any]], None] | None = None) -> None:
         self.path = None if path is None else Path(path)
+        self.listener = listener
         self.content: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -42,6 +45,8 @@ class ProgressFile:
             if self.path is not None:
                 with replacing(self.path) as temporary:
                     temporary.write_text(json.dumps(self.content, indent=4) + "\n", encoding="utf-8")
+        if self.listener is not None:
+            self.listener(entries)
 
 
 def read_progress(path: str | Path) -> dict[str, Any]:

@@ -159,6 +159,7 @@ def consider(
         plan = {"frozen": str(frozen.folder), "finetuning": None}
         plan["evaluations"] = _evaluations(registry, folder, Path(model_path), current, frozen, settings.finetuning)
         _work(plan, folder, settings, progress, threading.Event())
+        _refuse_another_current(registry, current)
         evaluation = _current_evaluation(registry, current, frozen, folder)
         version = conclude(
             registry,
@@ -264,6 +265,7 @@ def _decide(registry, current, frozen, folder, manifest, pretrained, settings, u
     model_path = folder / "staging" / MODEL_FILE
     if not model_path.is_file():
         raise CycleFailed("the training left no weights; the current model is unchanged")
+    _refuse_another_current(registry, current)
     patients = {entry["patient"] for entry in manifest["data"]}
     if settings.start_from == CURRENT:
         patients |= {entry["patient"] for entry in current.data}
@@ -280,6 +282,15 @@ def _decide(registry, current, frozen, folder, manifest, pretrained, settings, u
         [*(folder / "staging" / name for name in KEPT_OF_TRAINING), folder / LOG_FILE],
         user,
     )
+
+
+def _refuse_another_current(registry: ModelRegistry, current: ModelVersion) -> None:
+    """Somebody rolled back meanwhile: a candidate measured against another model must not undo that."""
+    now = registry.current()
+    if now.number != current.number:
+        raise CycleFailed(
+            f"the current model became {now.label} while the candidate was trained against {current.label}: start again"
+        )
 
 
 def _entry(case: Mapping[str, Any]) -> dict[str, Any]:
