@@ -20,8 +20,8 @@ class AppOptions:
         max_waiting: requests that may wait for the network; one more is answered 503.
         wait_seconds: longest wait for the network in s, then 503.
         max_upload_mb: largest request body in MB (10^6 bytes).
-        frozen_set: datalist whose labelled cases are the frozen validation set; empty: a share of the labelled patients.
-        frozen_share: that share.
+        frozen_set: datalist whose labelled cases are the frozen validation set; empty: a share of the labels.
+        frozen_share: that share of the labelled patients.
         gate_margin: a candidate's mean Dice on the frozen set may be lower by this.
         max_case_drop: no frozen patient's Dice may fall by more, unless the mean rises clearly.
         server_mode: set by MONAI Label for its own processes.

@@ -215,7 +215,7 @@ class ModelRegistry:
             "settings": {
                 key: [settings_a.get(key), settings_b.get(key)]
                 for key in sorted(set(settings_a) | set(settings_b))
-                if settings_a.get(key) != settings_b.get(key)
+                if settings_a and settings_b and settings_a.get(key) != settings_b.get(key)
             },
         }
 
