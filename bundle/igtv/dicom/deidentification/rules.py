@@ -1,0 +1,200 @@
+"""The profile applied to one data set."""
+
+import re
+from collections.abc import Iterator
+
+import pydicom
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from ..errors import DicomError
+from ..suv_private import GE_SCAN_TIME, PHILIPS_ACTIVITY_FACTOR, PHILIPS_SUV_FACTOR, SIEMENS_DECAY_TIME
+from . import profile
+from .descriptions import clean_text
+from .identities import Identity
+
+SAFE_PRIVATE = (GE_SCAN_TIME, SIEMENS_DECAY_TIME, PHILIPS_SUV_FACTOR, PHILIPS_ACTIVITY_FACTOR)
+PRIVATE_DATES = (GE_SCAN_TIME, SIEMENS_DECAY_TIME)
+OLDEST_AGE = 89  # years; older people are few, so that all of them are "090Y" (HIPAA)
+SHORTEST_IDENTIFIER = 4  # characters; shorter ones are found everywhere by chance
+_TEXT_VR = ("LO", "SH", "ST", "LT", "UT", "UC", "PN")
+_WORD = re.compile(r"[^\W_]+")
+
+
+def deidentify_dataset(dataset: Dataset, identity: Identity) -> Dataset:
+    """A new data set with what the profile keeps.
+
+    Args:
+        dataset: read whole; left as it is.
+        identity: of the patient.
+
+    Returns:
+        The data set in the same transfer syntax, saying by which options it was made.
+
+    Raises:
+        DicomError: when the object is of a kind that the profile does not know, has or may have text burned into its
+            pixels, or names its patient where the profile keeps text.
+    """
+    _refuse_unknown(dataset)
+    _refuse_burned_in(dataset)
+    result = _kept(dataset, identity)
+    result.PatientIdentityRemoved = "YES"
+    result.DeidentificationMethod = "PS3.15 basic profile, keep-list"
+    result.DeidentificationMethodCodeSequence = [_method(*code) for code in profile.METHODS]
+    result.LongitudinalTemporalInformationModified = "MODIFIED"
+    _refuse_leaks(dataset, result)
+    return result
+
+
+def _refuse_unknown(dataset: Dataset) -> None:
+    kind = str(dataset.get("SOPClassUID", ""))
+    if kind not in profile.SOP_CLASSES:
+        known = ", ".join(profile.SOP_CLASSES.values())
+        name = pydicom.uid.UID(kind).name if kind else "missing"
+        raise DicomError(f"its SOP class ({name}) is not one that is de-identified ({known})")
+
+
+def _refuse_burned_in(dataset: Dataset) -> None:
+    """Text within pixels cannot be taken out here."""
+    for keyword in ("BurnedInAnnotation", "RecognizableVisualFeatures"):
+        if str(dataset.get(keyword, "")).strip().upper() == "YES":
+            raise DicomError(f"{keyword} is YES: its pixels show who the patient is")
+    if "PixelData" not in dataset or dataset.get("Modality") not in ("CT", "PT"):
+        return
+    kinds = [str(kind).upper() for kind in dataset.get("ImageType") or ()]
+    screen = any("SCREEN" in kind or kind in ("DOSE_INFO", "PROTOCOL") for kind in kinds)
+    if screen or int(dataset.get("SamplesPerPixel", 1)) != 1 or int(dataset.get("BitsAllocated", 16)) < 12:
+        raise DicomError(
+            "it is a picture of a screen (image type, colour or 8 bits), which may show the patient's name"
+        )
+
+
+def _kept(dataset: Dataset, identity: Identity) -> Dataset:
+    """The attributes that the profile names, changed as it says; items of sequences likewise."""
+    result = Dataset()
+    result.is_little_endian, result.is_implicit_VR = dataset.is_little_endian, dataset.is_implicit_VR
+    for tag in list(dataset.keys()):
+        keyword = keyword_for_tag(tag)
+        if tag.is_private or not keyword:
+            continue
+        if keyword in profile.SEQUENCES:
+            items = [_kept(item, identity) for item in dataset[tag].value or ()]
+            result.add_new(tag, "SQ", items)
+        elif keyword in profile.REPLACED:
+            result.add_new(tag, dictionary_VR(tag), profile.REPLACED[keyword])
+        elif keyword in profile.EMPTIED:
+            result.add_new(tag, dictionary_VR(tag), "")
+        elif keyword in profile.PSEUDONYM:
+            result.add_new(tag, dictionary_VR(tag), identity.pseudonym)
+        elif keyword in profile.CLEANED:
+            result.add_new(tag, dictionary_VR(tag), _described(dataset, keyword))
+        elif keyword in profile.SHIFTED:
+            result.add_new(tag, dictionary_VR(tag), _each(dataset[tag].value, identity.date))
+        elif keyword == "PatientAge":
+            result.PatientAge = _age(str(dataset.PatientAge or ""))
+        elif dictionary_VR(tag) == "UI" and _is_kept(keyword):
+            result.add_new(tag, "UI", _each(dataset[tag].value, identity.uid))
+        elif _is_kept(keyword):
+            # raw as it was read: long lists of numbers and pixels need no parsing
+            result[tag] = dataset.get_item(tag)
+    for where in SAFE_PRIVATE:
+        _keep_private(dataset, result, where, identity)
+    return result
+
+
+def _is_kept(keyword: str) -> bool:
+    return any(
+        keyword in names for names in (profile.KEPT, profile.TIMES, profile.CHARACTERISTICS, profile.SCANNER_TEXT)
+    )
+
+
+def _each(value, change) -> str | list[str]:
+    """One or several values changed."""
+    if isinstance(value, MultiValue | list | tuple):
+        return [change(str(one)) for one in value]
+    return change(str(value or ""))
+
+
+def _described(dataset: Dataset, keyword: str) -> str:
+    cleaned = clean_text(str(dataset.get(keyword) or ""))
+    if not cleaned and keyword == "ROIName":
+        return f"ROI {dataset.get('ROINumber', '')}".strip()
+    if not cleaned and keyword == "SegmentLabel":
+        return f"segment {dataset.get('SegmentNumber', '')}".strip()
+    return cleaned[:64] if keyword != "ROIObservationLabel" else cleaned[:16]
+
+
+def _age(text: str) -> str:
+    match = re.fullmatch(r"(\d{1,3})([DWMY])", text.strip())
+    if match is None:
+        return ""
+    return "090Y" if match[2] == "Y" and int(match[1]) > OLDEST_AGE else text.strip()
+
+
+def _keep_private(dataset: Dataset, result: Dataset, where: tuple[int, int, str], identity: Identity) -> None:
+    """One private attribute that SUV needs, with the element that names the owner of its block."""
+    group, element, owner = where
+    for block in range(0x10, 0x100):
+        creator = dataset.get((group, block))
+        tag = (group << 16) | (block << 8) | element
+        owned = creator is not None and str(creator.value).strip() == owner
+        # an earlier de-identification often drops the owner's name; the reader takes such a block for the usual one
+        if tag not in dataset or not (owned or (block == 0x10 and creator is None)):
+            continue
+        value = dataset[tag].value
+        text = value.decode("ascii", "ignore") if isinstance(value, bytes) else str(value)
+        text = text.strip(" \0")
+        if where in PRIVATE_DATES:
+            # a mere time of day stays as it is
+            time = re.fullmatch(r"\d{2,6}(\.\d{1,6})?", text) is not None
+            text, vr = text if time else identity.date(text), "DT"
+        else:
+            text, vr = text if re.fullmatch(r"[-+.\deE]{1,16}", text) else "", "DS"
+        if text:
+            result.add_new((group, block), "LO", owner)
+            result.add_new(tag, vr, text)
+
+
+def _method(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item
+
+
+def _refuse_leaks(dataset: Dataset, result: Dataset) -> None:
+    """The last check: no identifier of the original may stand in any text that is left."""
+    wanted = set()
+    for keyword in profile.IDENTIFIERS:
+        value = dataset.get(keyword)
+        for one in value if isinstance(value, MultiValue | list) else [value]:
+            text = str(one or "").lower()
+            parts = [text, *re.split(r"[\^=\s]+", text)] if dictionary_VR(keyword) == "PN" else [text]
+            wanted.update(part.strip() for part in parts if len(part.strip()) >= SHORTEST_IDENTIFIER)
+    if not wanted:
+        return
+    single = {text for text in wanted if _WORD.fullmatch(text)}
+    for keyword, text in _texts(result):
+        lowered = text.lower()
+        if single & set(_WORD.findall(lowered)) or any(other in lowered for other in wanted - single):
+            raise DicomError(f"{keyword} names the patient, a physician or the institution; empty it by hand first")
+
+
+def _texts(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """Keyword and value of every text that was written by a person or a scanner's user interface."""
+    makers = ("Manufacturer", "ManufacturerModelName", "DeidentificationMethod", "PatientID", "PatientName")
+    for tag in list(dataset.keys()):
+        element = dataset.get_item(tag)
+        vr = element.VR if element.VR not in (None, "UN") else dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
+        if vr == "SQ":
+            for item in dataset[tag].value or ():
+                yield from _texts(item)
+        elif vr in _TEXT_VR and keyword_for_tag(tag) not in makers:
+            if isinstance(element, RawDataElement):
+                element = dataset[tag]
+            value = element.value
+            yield (
+                keyword_for_tag(tag) or str(tag),
+                "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value),
+            )
