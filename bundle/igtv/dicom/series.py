@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,12 +98,25 @@ def find_series(folder: str | Path, progress: bool = False) -> tuple[list[Series
     with ThreadPoolExecutor(READERS) as pool:
         results = pool.map(read_header, paths)
         found = list(tqdm(results, total=len(paths), desc="reading headers", unit="file", disable=not progress))
+    problems = [
+        Problem(path, reason) for path, (header, reason) in zip(paths, found, strict=True) if header is None and reason
+    ]
+    members = [(path, header) for path, (header, _) in zip(paths, found, strict=True) if header is not None]
+    series, more = group_into_series(members)
+    return series, [*problems, *more]
+
+
+def group_into_series(members: Iterable[tuple[Path, Dataset]]) -> tuple[list[Series], list[Problem]]:
+    """Headers sorted into series, wherever they come from (files, or an archive that sends them without pixels).
+
+    Args:
+        members: path (for messages) and header of every object.
+
+    Returns:
+        As `find_series`.
+    """
     problems, groups = [], defaultdict(list)
-    for path, (header, reason) in zip(paths, found, strict=True):
-        if header is None:
-            if reason:
-                problems.append(Problem(path, reason))
-            continue
+    for path, header in members:
         absent = [word for word in ("Modality", "SeriesInstanceUID", "SOPInstanceUID") if not header.get(word)]
         if absent:
             problems.append(Problem(path, f"{tag_name(absent[0])} is missing, so its series is unknown"))
@@ -142,8 +155,13 @@ def load_series(series_dir: str | Path) -> Series:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    paths = []
-    for root, directories, names in os.walk(folder):
+    paths, seen = [], set()
+    for root, directories, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(root)
+        if place in seen:  # a link that leads back
+            directories.clear()
+            continue
+        seen.add(place)
         directories[:] = sorted(name for name in directories if not name.startswith("."))
         paths.extend(Path(root) / name for name in sorted(names) if not name.startswith("."))
     return paths
