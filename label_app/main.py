@@ -5,7 +5,7 @@ turns at the network, training) hangs on the app: MONAI Label may load `lib` aga
 """
 
 from lib.activelearning.methods import create_scoring_methods, create_strategies
-from lib.infer.tasks import create_infers
+from lib.infer.tasks import create_infers, warm_up
 from lib.learning.learning import open_learning
 from lib.learning.models import open_models
 from lib.learning.tasks import create_trainers
@@ -86,6 +86,10 @@ class IgtvApp(MONAILabelApp):
     def scoring_methods(self):
         """Scores of cases, by name."""
         return self._scoring_methods
+
+    def warm_up(self):
+        """Load the models and run the network once."""
+        warm_up(self)
 
     def infer(self, request, datastore=None):
         """One inference at a time, on cases by their id, whoever asks."""

@@ -1,0 +1,40 @@
+"""One inference: the case by its id, never by a path; the task has the network for itself."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from . import identifiers
+
+
+def run_inference(app: Any, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+    """What MONAI Label's `infer` does, without its way of taking an id for a file on the server.
+
+    Args:
+        app: the app.
+        request: `model`, `image` (id of the case) or `session` (of the server's own making), checked parameters.
+        datastore: in place of the app's.
+
+    Returns:
+        `file` and `label` (path or stored id of the mask), `tag`, `params`.
+
+    Raises:
+        RequestError: for an unknown model or an id that is none.
+    """
+    request = copy.deepcopy(request)
+    task = app.infers()[identifiers.known(request.get("model"), app.infers(), "model")]
+    datastore = datastore or app.datastore()
+    request["description"] = task.description
+    save = bool(request.pop("save_label", False))
+    if request.get("session"):
+        request["image"] = request["session"]["image"]
+        save = False
+    else:
+        request["case_id"] = identifiers.image_id(request.get("image"))
+        request["image"] = datastore.get_image_uri(request["case_id"])
+    with app.network.turn():
+        file, params = task(request)
+    label, tag = file, "original"
+    if save and file and Path(file).exists():
+        label = datastore.save_label(request["case_id"], file, tag, {"model": request["model"], "params": params})
+    return {"label": label, "tag": tag, "file": file, "params": params}

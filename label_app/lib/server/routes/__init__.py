@@ -1,0 +1,1 @@
+"""The addresses of the server: those of MONAI Label that its clients use, each with its checks."""

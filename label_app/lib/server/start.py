@@ -1,0 +1,154 @@
+"""`python -m label_app`: options, refusals that can be told before anything runs, then the server."""
+
+import argparse
+import getpass
+import logging
+import logging.handlers
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvicorn
+from monailabel.config import settings
+from monailabel.interfaces.utils.app import app_instance
+
+from ..paths import APP_DIR, data_folders, is_remote
+from . import lifecycle
+from .access import is_loopback
+from .accounts import Accounts, read_accounts, write_account
+from .application import AccessOptions, create_application
+from .self_check import check_app
+
+logger = logging.getLogger(__name__)
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line of the server."""
+    parser = argparse.ArgumentParser(
+        "python -m label_app",
+        description="Annotation server for IGTV on PET/CT. Further verbs: 'models' (their versions), 'account'.",
+    )
+    parser.add_argument("--studies", "-s", required=True, help="folder of cases, or address of a DICOMweb server")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this computer only)")
+    parser.add_argument("--port", "-p", type=int, default=8000)
+    parser.add_argument("--data_dir", default="", help="where labels, models and logs go (default: <studies>/igtv)")
+    parser.add_argument("--accounts", default="", help="file of accounts, see 'python -m label_app account --help'")
+    parser.add_argument("--origins", default="", help="further web sites whose pages may use the server, with commas")
+    parser.add_argument("--ssl_certfile", default=None, help="certificate for https")
+    parser.add_argument("--ssl_keyfile", default=None, help="its key")
+    parser.add_argument("--device", default="", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
+    parser.add_argument("--conf", "-c", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--log_level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    parser.add_argument("--check", action="store_true", help="check everything, print it, start nothing")
+    return parser.parse_args(arguments)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Start the server and stay until it is stopped.
+
+    Args:
+        arguments: of the command line.
+
+    Returns:
+        Exit status: 0, or 2 with the reason on stderr.
+    """
+    chosen = options(arguments)
+    try:
+        access = access_options(chosen)
+        configure(chosen)
+        app = app_instance()
+        if chosen.check:
+            checks = check_app(app)
+            print(*checks, sep="\n")
+            return 2 if any(check.fatal and not check.ok for check in checks) else 0
+        checks = lifecycle.begin(app)
+    except (ValueError, OSError, lifecycle.StartRefused) as error:
+        print(f"label_app: {error}", file=sys.stderr)
+        return 2
+    scheme = "https" if chosen.ssl_certfile else "http"
+    logger.info("serving %s on %s://%s:%d/", chosen.studies, scheme, chosen.host, chosen.port)
+    try:
+        uvicorn.run(
+            create_application(app, access, checks),
+            host=chosen.host,
+            port=chosen.port,
+            ssl_certfile=chosen.ssl_certfile,
+            ssl_keyfile=chosen.ssl_keyfile,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+    finally:
+        lifecycle.end(app)
+    return 0
+
+
+def access_options(chosen: argparse.Namespace) -> AccessOptions:
+    """Accounts and origins, refused where they leave a door open.
+
+    Raises:
+        ValueError: when the server could be reached from elsewhere without a password, or an origin is no origin.
+    """
+    accounts: Accounts = read_accounts(chosen.accounts)
+    if not accounts and chosen.host != "localhost" and not is_loopback(chosen.host):
+        raise ValueError(
+            f"--host {chosen.host} can be reached by other computers, so the server needs accounts: "
+            "make one with 'python -m label_app account NAME --file FILE' and start with --accounts FILE"
+        )
+    if accounts and not is_loopback(chosen.host) and chosen.host != "localhost" and not chosen.ssl_certfile:
+        logger.warning("passwords and images cross the network unencrypted: use --ssl_certfile and --ssl_keyfile")
+    origins = [origin.strip().rstrip("/") for origin in chosen.origins.split(",") if origin.strip()]
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or "*" in origin:
+            raise ValueError(f"--origins: '{origin}' is no origin such as https://viewer.example (no path, no *)")
+    return AccessOptions(accounts, origins)
+
+
+def configure(chosen: argparse.Namespace) -> None:
+    """Hand the options to MONAI Label, which keeps its settings in one place.
+
+    Raises:
+        FileNotFoundError: the folder of studies does not exist.
+    """
+    if not is_remote(chosen.studies):
+        if not Path(chosen.studies).is_dir():
+            raise FileNotFoundError(f"--studies {chosen.studies}: there is no such folder")
+        chosen.studies = str(Path(chosen.studies).resolve())
+    conf = dict(chosen.conf)
+    if chosen.data_dir:
+        conf["data_dir"] = str(Path(chosen.data_dir).resolve())
+    if chosen.device:
+        conf["device"] = chosen.device
+    settings.MONAI_LABEL_APP_DIR = str(APP_DIR)
+    settings.MONAI_LABEL_STUDIES = chosen.studies
+    settings.MONAI_LABEL_APP_CONF = conf
+    settings.MONAI_LABEL_SERVER_PORT = chosen.port
+    # MONAI Label would throw `lib` away and load it again: two copies of every class
+    os.environ["MONAI_LABEL_RELOAD_APP_LIB"] = "false"
+    folders = data_folders(chosen.studies, conf.get("data_dir")).make()
+    file = logging.handlers.RotatingFileHandler(folders.logs / "server.log", maxBytes=10**7, backupCount=5)
+    logging.basicConfig(level=chosen.log_level, format=LOG_FORMAT, handlers=[logging.StreamHandler(), file], force=True)
+
+
+def add_account(arguments: Sequence[str]) -> int:
+    """`python -m label_app account NAME --file FILE`: asks for the password."""
+    parser = argparse.ArgumentParser("python -m label_app account", description="Add a user or change a password.")
+    parser.add_argument("name")
+    parser.add_argument("--file", required=True, help="file of accounts, made where missing")
+    chosen = parser.parse_args(arguments)
+    password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    if sys.stdin.isatty() and getpass.getpass("Again: ") != password:
+        print("label_app: the two are not the same", file=sys.stderr)
+        return 2
+    try:
+        write_account(chosen.file, chosen.name, password)
+    except (ValueError, OSError) as error:
+        print(f"label_app: {error}", file=sys.stderr)
+        return 2
+    print(f"account '{chosen.name}' is in {chosen.file}")
+    return 0
