@@ -6,7 +6,6 @@ turns at the network, training) hangs on the app: MONAI Label may load `lib` aga
 
 from lib.activelearning.methods import create_scoring_methods, create_strategies
 from lib.infer.tasks import create_infers, warm_up
-from lib.learning.learning import open_learning
 from lib.learning.models import open_models
 from lib.learning.tasks import create_trainers
 from lib.options import AppOptions
@@ -28,7 +27,7 @@ class IgtvApp(MONAILabelApp):
         bundle_dir: folder of the MONAI bundle.
         network: turns at the network; take one with `with app.network.turn():` round everything that computes.
         models: registries of model versions, `{"gtv": ModelRegistry, "igtv": ModelRegistry}`.
-        learning: training from new labels: `start`, `status`, `running`, `stop`, `close`.
+        learning: training from new labels, made with the trainers: `start`, `status`, `running`, `stop`, `close`.
     """
 
     def __init__(self, app_dir, studies, conf):
@@ -47,7 +46,6 @@ class IgtvApp(MONAILabelApp):
             description="Proposes lung tumour volumes over the breathing cycle on PET/CT and learns from corrections",
             version="0.4.0",
         )
-        self.learning = open_learning(self)
 
     def configure_monailabel(self):
         """Settings of MONAI Label without which it would write elsewhere or start work nobody asked for."""
