@@ -1,0 +1,97 @@
+"""The verb `retraining`: a cycle of learning from a datalist, without a server."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..data.datalist import Datalist, read_datalist, split_cases
+from ..phantom.dataset import ensure_phantom_dataset
+from .frozen_set import FROZEN_FILE, FrozenSet, make_frozen_set, read_frozen_set
+from .gate import GateRule
+from .model_version import ModelVersion
+from .progress import ProgressFile
+from .registry import ModelRegistry
+from .retrain import CycleSettings, run_cycle
+
+PROGRESS_FILE, FROZEN_DIR, WORK_DIR = "progress.json", "frozen", "work"
+
+logger = logging.getLogger(__name__)
+
+
+def retrain(
+    dataset_dir: str | Path,
+    datalist: str | Path,
+    models_dir: str | Path,
+    model_path: str | Path,
+    name: str = "igtv",
+    fold: int = 0,
+    num_folds: int = 5,
+    pretraining_datalist: str | Path | None = None,
+    phantom: Mapping[str, Any] | None = None,
+    margin: float = GateRule.margin,
+    max_case_drop: float = GateRule.max_case_drop,
+    outweighing_gain: float = GateRule.outweighing_gain,
+    seed: int = 0,
+    **settings: Any,
+) -> ModelVersion:
+    """Learn from what is new in a datalist, and let the gate decide.
+
+    The first call makes the frozen validation set of the cases that validate with `fold`; later calls leave its
+    patients out, wherever the datalist has them by then.
+
+    Args:
+        dataset_dir: folder that the datalist's paths start from.
+        datalist: datalist; new labels are those that no version has learned from, so append to it and call again.
+        models_dir: folder of the registry, the frozen set and the progress file.
+        model_path: pre-trained weights, where fine-tuning starts; version 1 of a new registry.
+        name: of the registry.
+        fold, num_folds: of the frozen set's choice, see `data.datalist.split_cases`.
+        pretraining_datalist: labelled cases of the pre-training, for `pretraining_cases`.
+        phantom: settings of the built-in phantom, made where `dataset_dir` is the phantom's own.
+        margin, max_case_drop, outweighing_gain: rule of the gate.
+        seed: of all choices.
+        **settings: the other fields of `CycleSettings`.
+
+    Returns:
+        The new version, accepted or refused.
+
+    Raises:
+        ValueError: nothing new, bad cases, or settings that do not fit.
+    """
+    if phantom is not None and Path(phantom["dataset_dir"]).resolve() == Path(dataset_dir).resolve():
+        ensure_phantom_dataset(**phantom)
+    listing = read_datalist(datalist, dataset_dir)
+    folder = Path(models_dir)
+    registry = ModelRegistry(folder, name)
+    registry.seed(model_path, "pre-trained, where fine-tuning starts")
+    frozen = open_frozen_set(folder / FROZEN_DIR, listing, fold, num_folds, seed)
+    earlier = labelled_cases(read_datalist(pretraining_datalist)) if pretraining_datalist else []
+    version = run_cycle(
+        registry,
+        labelled_cases(listing),
+        frozen,
+        folder / WORK_DIR,
+        CycleSettings(rule=GateRule(margin, max_case_drop, outweighing_gain), seed=seed, **settings),
+        pretraining=earlier,
+        progress=ProgressFile(folder / PROGRESS_FILE),
+    )
+    logger.info("report: %s", version.report_dir / "report.html")
+    return version
+
+
+def labelled_cases(listing: Datalist) -> list[dict[str, str]]:
+    """Labelled cases of the lists `training` and `validation`, as `run_cycle` takes them."""
+    items = (*listing.training, *listing.validation)
+    return [{**item.as_case(), "patient": item.patient} for item in items if item.label is not None]
+
+
+def open_frozen_set(folder: Path, listing: Datalist, fold: int, num_folds: int, seed: int) -> FrozenSet:
+    """The frozen set in a folder; made of a datalist's validation cases where there is none."""
+    if (folder / FROZEN_FILE).is_file():
+        return read_frozen_set(folder)
+    names = {case["case"] for case in split_cases(listing, fold, "validation", num_folds=num_folds, seed=seed)}
+    chosen = [case for case in labelled_cases(listing) if case["case"] in names]
+    if len(chosen) == len(labelled_cases(listing)):
+        raise ValueError(f"fold {fold} of {listing.path} holds every labelled case: nothing is left to learn from")
+    return make_frozen_set(folder, chosen, f"validation cases of {listing.path.name}")
