@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
 CT_SCALE_HU = 40.0  # a difference this large doubles the cost of a step
 PET_SCALE = 0.7  # the same, in log2(SUV + 0.5): 0.7 is a factor of 1.6
-SMOOTHING_MM = 2.0  # standard deviation of the Gaussian that takes noise off the CT
+SMOOTHING_MM = 2.0  # half the window of the median that takes noise off the CT and leaves its edges
 SAMPLE_RADIUS_MM = 4.0  # the look of a click is the median over this ball
 CT_RANGE_HU = (-1000.0, 400.0)
 
@@ -73,16 +72,16 @@ class TissueLikeness:
         return Neighbourhood(box, distance, sitk.GetArrayFromImage(arrival).transpose())
 
     def _features(self, box: tuple[slice, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Smoothed CT in HU and log2(SUV + 0.5) of a box, smoothed with what lies round it."""
-        sigma = SMOOTHING_MM / self.spacing_mm
-        margin = np.ceil(4 * sigma).astype(int)
+        """Smoothed CT in HU, with regard to what lies round the box, and log2(SUV + 0.5) of a box."""
+        radius = np.maximum(1, np.round(SMOOTHING_MM / self.spacing_mm)).astype(int)
         wide = tuple(
             slice(max(0, part.start - pad), min(size, part.stop + pad))
-            for part, pad, size in zip(box, margin, self.ct_hu.shape, strict=True)
+            for part, pad, size in zip(box, radius, self.ct_hu.shape, strict=True)
         )
         inner = tuple(
             slice(part.start - outer.start, part.stop - outer.start) for part, outer in zip(box, wide, strict=True)
         )
         ct = np.clip(np.asarray(self.ct_hu[wide], dtype=np.float32), *CT_RANGE_HU)
+        smooth = sitk.Median(sitk.GetImageFromArray(ct.transpose()), radius.tolist())
         pet = np.log2(np.maximum(np.asarray(self.pet_suv[box], dtype=np.float32), 0) + 0.5)
-        return ndimage.gaussian_filter(ct, sigma)[inner], pet
+        return sitk.GetArrayFromImage(smooth).transpose()[inner], pet

@@ -43,7 +43,7 @@ def requested_case(request: Mapping[str, Any], datastore: Any) -> InferCase:
     """The case of a request.
 
     Args:
-        request: with `session` (as MONAI Label's sessions describe themselves) or `image_id`.
+        request: with `session` (as MONAI Label's sessions describe themselves) or `case_id`.
         datastore: knows which PET belongs to which CT.
 
     Raises:
@@ -53,7 +53,7 @@ def requested_case(request: Mapping[str, Any], datastore: Any) -> InferCase:
     session = request.get("session")
     if session:
         return _session_case(Path(session["image"]), str(session.get("name", "session")))
-    image_id = request.get("image_id")
+    image_id = request.get("case_id")
     if not image_id:
         raise ValueError("the request names no image")
     case = datastore.case(image_id)
