@@ -1,1 +1,162 @@
-class PairedDicomWebDatastore: ...
+"""Cases in a PACS: the id of a case is the SeriesInstanceUID of its CT, or of its PET for answers on the PET's grid."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from igtv.dicom.errors import DicomError
+
+from lib.labels.intake import CheckedLabel
+from lib.labels.label_store import LabelVersion
+from lib.labels.pacs_labels import PacsLabels
+
+from .errors import PetMissing, UnknownImage
+from .image_id import PET_SUFFIX, is_image_id
+from .pacs import Pacs, PacsError
+from .pacs_listing import PacsListing, PacsSeries
+from .pacs_pairs import PacsPairs
+from .pacs_volumes import PacsVolumes
+from .paired_datastore import PairedDatastore
+
+logger = logging.getLogger(__name__)
+
+
+class PairedDicomWebDatastore(PairedDatastore):
+    """Studies of a PACS.
+
+    Args:
+        address: of its DICOMweb service.
+        data_dir: see `PairedDatastore`; `cache/` in it may be deleted at any time.
+
+    Raises:
+        PacsError: the PACS does not answer.
+    """
+
+    def __init__(self, address: str, data_dir: Path):
+        super().__init__(data_dir)
+        self.pacs = Pacs(address)
+        self._volumes = PacsVolumes(self.pacs, self.data_dir / "cache")
+        self._pairs = PacsPairs(self.pacs, self.data_dir / "cache" / "pairs", self.data_dir / "pairs.json")
+        self._exchange = PacsLabels(self)
+        self._exchange_lock = threading.Lock()
+        self._listing = PacsListing(self.pacs, self._exchange_beside)
+        self._listing.renew()
+
+    def name(self) -> str:
+        return self.infos.content()["name"] or self.pacs.address.split("@")[-1]
+
+    def case_ids(self) -> list[str]:
+        """CTs with a PET. A study that offers a choice is decided by its headers, once."""
+        listing, cases = self._listing.get(), []
+        for study in sorted({one.study_uid for one in listing.pets.values()}):
+            cts, _ = listing.of_study(study)
+            if not self._pairs.needs_headers(study, listing):
+                cases += [one.uid for one in cts]
+                continue
+            try:
+                pair = self._pairs.of_study(study, listing)
+            except PacsError as error:
+                logger.warning("study %s is not listed: %s", study, error)
+                continue
+            if pair.ct:
+                cases.append(pair.ct)
+            else:
+                logger.info("study %s is not listed: %s", study, pair.reason)
+        return sorted(cases)
+
+    def has_case(self, case: str) -> bool:
+        return case in self._listing.renew_for(case).cts
+
+    def resolve(self, image_id: str) -> tuple[str, str]:
+        if not is_image_id(image_id):
+            raise UnknownImage(image_id)
+        listing = self._listing.renew_for(image_id)
+        if image_id in listing.cts:
+            return image_id, "ct"
+        if image_id in listing.pets:
+            pair = self._pairs.of_study(listing.pets[image_id].study_uid, listing)
+            if pair.pet != image_id:
+                raise PetMissing(f"this PET is not the one that belongs to a CT of its study: {pair.reason}")
+            return pair.ct, "pet"
+        case = image_id.removesuffix(PET_SUFFIX)
+        if case != image_id and case in listing.cts:
+            return case, "pet"
+        raise UnknownImage(image_id)
+
+    def series(self, case: str) -> PacsSeries:
+        """The CT series of a case.
+
+        Raises:
+            UnknownImage: there is no such case.
+        """
+        try:
+            return self._listing.renew_for(case).cts[case]
+        except KeyError:
+            raise UnknownImage(case) from None
+
+    def label_series(self) -> dict[str, PacsSeries]:
+        """SEG and RTSTRUCT series of the PACS by UID."""
+        return self._listing.get().labels
+
+    def ct_path(self, case: str) -> Path:
+        return self._volumes.ct(self.series(case))
+
+    def ct_dicom(self, case: str) -> Path:
+        """Folder with the DICOM files of the CT."""
+        return self._volumes.dicom(self.series(case))
+
+    def pet_path(self, image_id: str) -> Path:
+        case, _ = self.resolve(image_id)
+        listing = self._listing.get()
+        pair = self._pairs.of_study(listing.cts[case].study_uid, listing)
+        if pair.ct != case:
+            other = f"the PET of its study belongs to the CT {pair.ct}" if pair.ct else pair.reason
+            raise PetMissing(f"this CT has no PET that can be used: {other}")
+        try:
+            return self._volumes.pet(listing.pets[pair.pet])
+        except DicomError as error:
+            raise PetMissing(f"the PET of this CT cannot be used: {error}") from error
+
+    def patient_of(self, case: str) -> str:
+        series = self.series(case)
+        return series.patient_id or series.study_uid
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        case, _ = self.resolve(image_id)
+        series = self.series(case)
+        facts = {"StudyInstanceUID": series.study_uid, "SeriesInstanceUID": case, "PatientID": series.patient_id}
+        return {**facts, "Modality": "CT", **super().get_image_info(image_id)}
+
+    def accept(self, case: str, checked: CheckedLabel, event: Mapping[str, Any]) -> LabelVersion:
+        """Store a label here, then in the PACS; what the PACS does not take now is offered again later."""
+        version = super().accept(case, checked, event)
+        try:
+            self._exchange.push(version)
+        except (PacsError, DicomError, OSError) as error:
+            logger.warning("label %s of %s is stored here, not yet in the PACS: %s", version.number, case, error)
+        return version
+
+    def accept_from_pacs(self, case: str, checked: CheckedLabel, event: Mapping[str, Any]) -> LabelVersion:
+        """Store a label that is in the PACS already."""
+        return super().accept(case, checked, event)
+
+    def to_dicom_seg(self, image_id: str, label_file: str, label_info: object = None) -> str:
+        """A proposal as DICOM SEG, marked as automatic; the caller deletes the file."""
+        case, _ = self.resolve(image_id)
+        return str(self._exchange.proposal_seg(case, Path(label_file)))
+
+    def refresh(self) -> None:
+        """Ask the PACS for new studies and labels now."""
+        self._listing.renew()
+        self._exchange_labels()
+
+    def _exchange_labels(self) -> None:
+        """Labels drawn elsewhere come in, labels that the PACS did not take go out."""
+        with self._exchange_lock:
+            self._exchange.exchange()
+
+    def _exchange_beside(self) -> None:
+        if not self._exchange_lock.locked():
+            threading.Thread(target=self._exchange_labels, daemon=True, name="PACS labels").start()

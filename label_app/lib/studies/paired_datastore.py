@@ -153,7 +153,7 @@ class PairedDatastore(Datastore):
             "volume_ml": checked.volume_ml,
             "notes": list(checked.notes),
         }
-        return self.labels.add(case, checked.mask, {**event, **self._edits(case, checked), **facts})
+        return self.labels.add(case, checked.mask, {**self._edits(case, checked), **event, **facts})
 
     def record_proposal(self, image_id: str, path: str | Path, model: str, version: str | int = "") -> None:
         """Keep what a model proposed for a case: viewers load it, and edits are measured against it."""
@@ -283,7 +283,7 @@ class PairedDatastore(Datastore):
         if _tag(label_tag) == PROPOSAL:
             self.record_proposal(image_id, label_filename, str(info.get("model") or "unknown"))
         else:
-            client = str(info.get("client_id") or "")
+            client = " ".join(str(info[key]) for key in ("client_id", "client") if info.get(key))
             self.submit_label(image_id, label_filename, user=str(info.get("user") or ""), client=client, params=info)
         return image_id
 

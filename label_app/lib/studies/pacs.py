@@ -1,0 +1,129 @@
+"""The PACS over DICOMweb: search, headers, retrieval, storage; every request ends, whatever the PACS does."""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import requests
+from dicomweb_client.session_utils import create_session_from_user_pass
+from igtv.files import TEMPORARY_PREFIX
+from monailabel.config import settings
+from monailabel.datastore.dicom import DICOMwebClientX
+from pydicom.dataset import Dataset
+
+logger = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 120
+PAGE = 1000
+
+
+class PacsError(ValueError):
+    """The PACS did not do what was asked; the text says what."""
+
+    http_status = 502
+
+
+class Pacs:
+    """A PACS with DICOMweb.
+
+    Args:
+        address: such as `http://127.0.0.1:8042/dicom-web`.
+    """
+
+    def __init__(self, address: str):
+        user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
+        session = create_session_from_user_pass(user, password) if user and password else requests.Session()
+        session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Patient())
+        self.address = address.rstrip("/")
+        self._client = DICOMwebClientX(
+            url=self.address,
+            session=session,
+            qido_url_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
+            wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
+            stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
+        )
+
+    def find_series(self, filters: Mapping[str, str], fields: Sequence[str] = ()) -> list[Dataset]:
+        """Series that fit.
+
+        Raises:
+            PacsError: it does not answer, or not so.
+        """
+        found: list[Dataset] = []
+        while True:
+            options = {"search_filters": dict(filters), "fields": list(fields), "limit": PAGE, "offset": len(found)}
+            page = self._ask("search", self._client.search_for_series, **options)
+            known = {one.SeriesInstanceUID for one in found}
+            new = [one for one in map(_dataset, page) if one.get("SeriesInstanceUID") not in (None, *known)]
+            found += new
+            # some archives take no notice of limit and offset: nothing new is the end
+            if len(page) < PAGE or not new:
+                return found
+
+    def headers(self, study_uid: str, series_uid: str) -> list[Dataset]:
+        """Headers of all objects of a series, without pixels."""
+        answer = self._ask("metadata", self._client.retrieve_series_metadata, study_uid, series_uid)
+        return [_dataset(one) for one in answer]
+
+    def download(self, study_uid: str, series_uid: str, folder: Path) -> Path:
+        """All objects of a series as files in a folder, which appears once it is whole.
+
+        Returns:
+            `folder`.
+        """
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=folder.parent))
+        try:
+            objects = self._ask("retrieve", self._client.retrieve_series, study_uid, series_uid)
+            if not objects:
+                raise PacsError(f"the PACS has no objects of series {series_uid}")
+            for number, one in enumerate(objects):
+                one.save_as(temporary / f"{number:06d}.dcm", write_like_original=False)
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return folder
+
+    def store(self, objects: Sequence[Dataset]) -> None:
+        """Store objects.
+
+        Raises:
+            PacsError: it refused one.
+        """
+        answer = self._ask("store", self._client.store_instances, list(objects))
+        failed = answer.get("FailedSOPSequence")
+        if failed:
+            reasons = ", ".join(str(item.get("FailureReason", "no reason")) for item in failed)
+            raise PacsError(f"the PACS refused {len(failed)} of {len(objects)} objects (reason {reasons})")
+
+    def _ask(self, what: str, request: Callable, *arguments, **options):
+        try:
+            return request(*arguments, **options)
+        except (requests.RequestException, OSError) as error:
+            logger.warning("PACS: %s: %s", what, error)
+            raise PacsError(f"the PACS does not answer a {what} ({type(error).__name__})") from error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            logger.warning("PACS: %s: %s", what, error, exc_info=True)
+            raise PacsError(
+                f"the PACS answers a {what} in a way that is not DICOMweb ({type(error).__name__})"
+            ) from error
+
+
+class _Patient(requests.adapters.HTTPAdapter):
+    """Waits for a while, not for ever."""
+
+    def send(self, request, **options):
+        options["timeout"] = options.get("timeout") or (CONNECT_SECONDS, ANSWER_SECONDS)
+        return super().send(request, **options)
+
+
+def _dataset(content: Mapping) -> Dataset:
+    # pixels and other bulk data stay where they are
+    return Dataset.from_json(dict(content), bulk_data_uri_handler=lambda *_: None)

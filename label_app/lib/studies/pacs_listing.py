@@ -1,0 +1,114 @@
+"""Which CTs, PETs and label objects the PACS has; kept for a few seconds, renewed beside the requests."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from .image_id import is_image_id
+from .pacs import Pacs, PacsError
+
+logger = logging.getLogger(__name__)
+
+FRESH_SECONDS = 5.0
+FIELDS = ("NumberOfSeriesRelatedInstances", "SeriesDescription")
+
+
+@dataclass(frozen=True)
+class PacsSeries:
+    """A series as a search finds it."""
+
+    uid: str
+    study_uid: str
+    modality: str
+    patient_id: str
+    number_of_objects: int
+    description: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All series that matter, by UID."""
+
+    cts: dict[str, PacsSeries]
+    pets: dict[str, PacsSeries]
+    labels: dict[str, PacsSeries]
+
+    def of_study(self, study_uid: str) -> tuple[list[PacsSeries], list[PacsSeries]]:
+        """CTs and PETs of one study."""
+        return tuple([one for one in found.values() if one.study_uid == study_uid] for found in (self.cts, self.pets))
+
+
+class PacsListing:
+    """The newest listing known.
+
+    Args:
+        pacs: where to look.
+        renewed: called after every renewal, in the thread that renewed.
+    """
+
+    def __init__(self, pacs: Pacs, renewed: Callable[[], None] = lambda: None):
+        self._pacs = pacs
+        self._renewed = renewed
+        self._lock = threading.Lock()
+        self._listing: Listing | None = None
+        self._asked = -FRESH_SECONDS
+
+    def get(self) -> Listing:
+        """The listing without waiting, but for the first time; an old one is renewed for the next request.
+
+        Raises:
+            PacsError: the PACS has never answered.
+        """
+        if self._listing is None:
+            self.renew()
+        elif self._is_due():
+            threading.Thread(target=self._renew_quietly, daemon=True, name="PACS listing").start()
+        return self._listing
+
+    def renew(self) -> Listing:
+        """Ask the PACS now.
+
+        Raises:
+            PacsError: it does not answer.
+        """
+        with self._lock:
+            self._asked = time.monotonic()
+            found = {}
+            for modality in ("CT", "PT", "SEG", "RTSTRUCT"):
+                datasets = self._pacs.find_series({"Modality": modality}, FIELDS)
+                found[modality] = {one.uid: one for one in map(_series, datasets) if one.modality == modality}
+            self._listing = Listing(found["CT"], found["PT"], found["SEG"] | found["RTSTRUCT"])
+        self._renewed()
+        return self._listing
+
+    def renew_for(self, image_id: str) -> Listing:
+        """The listing, asked for anew when an image is not in it, at most every few seconds."""
+        listing = self.get()
+        if image_id not in listing.cts and image_id not in listing.pets and self._is_due():
+            self._renew_quietly()
+        return self._listing
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._asked > FRESH_SECONDS and not self._lock.locked()
+
+    def _renew_quietly(self) -> None:
+        try:
+            self.renew()
+        except PacsError as error:
+            logger.warning("the list of cases stays as it was: %s", error)
+
+
+def _series(dataset: Dataset) -> PacsSeries:
+    uid = str(dataset.get("SeriesInstanceUID", ""))
+    return PacsSeries(
+        uid=uid,
+        study_uid=str(dataset.get("StudyInstanceUID", "")),
+        modality=str(dataset.get("Modality", "")) if is_image_id(uid) else "",
+        patient_id=str(dataset.get("PatientID", "") or ""),
+        number_of_objects=int(dataset.get("NumberOfSeriesRelatedInstances") or 0),
+        description=str(dataset.get("SeriesDescription", "") or ""),
+    )
