@@ -29,6 +29,7 @@ class DatalistItem:
         label: absolute path or None.
         ct_kind: how the CT was taken (such as "phase", "average"), free text.
         fold: the item's validation fold, or None.
+        ct_series_uid: DICOM series that an import made the CT of; "" where there is none, or it was made of several.
     """
 
     case: str
@@ -38,12 +39,15 @@ class DatalistItem:
     label: str | None
     ct_kind: str
     fold: int | None
+    ct_series_uid: str = ""
 
     def as_case(self) -> dict[str, str]:
-        """The item as the transforms take it: `case`, `ct`, `pet`, `ct_kind` and, where there is one, `label`."""
+        """The item as the transforms take it: `case`, `ct`, `pet`, `ct_kind`; where known, `label`, `ct_series_uid`."""
         case = {"case": self.case, "ct": self.ct, "pet": self.pet, "ct_kind": self.ct_kind}
         if self.label is not None:
             case["label"] = self.label
+        if self.ct_series_uid:
+            case["ct_series_uid"] = self.ct_series_uid
         return case
 
 
@@ -228,7 +232,16 @@ def _read_item(
         case = patient if patient_counts[patient] == 1 else f"{patient}_{seen[patient]}"
     if not case or case in (".", "..") or any(sign in case for sign in "/\\\0"):
         raise ValueError(f"{where}: `patient_id` {case!r} cannot name an output folder: use letters, digits, - and _")
-    return DatalistItem(case, patient, paths["ct"], paths["pet"], paths["label"], ct_kind, fold)
+    uid = _ct_series_uid(entry.get("source"))
+    return DatalistItem(case, patient, paths["ct"], paths["pet"], paths["label"], ct_kind, fold, uid)
+
+
+def _ct_series_uid(source: object) -> str:
+    """From what the importer notes of a case: {"ct": [{"series_uid": ...}], ...}."""
+    series = source.get("ct") if isinstance(source, dict) else None
+    if not isinstance(series, list) or len(series) != 1 or not isinstance(series[0], dict):
+        return ""
+    return str(series[0].get("series_uid") or "")
 
 
 def _check_unique(path: Path, items: dict[str, tuple[DatalistItem, ...]]) -> None:

@@ -70,38 +70,48 @@ def read_reference(series: Series) -> ReferenceSeries:
     return ReferenceSeries(series, files, headers, grid)
 
 
-def find_reference(folder: str | Path, mask: sitk.Image, wanted: str | None = None) -> ReferenceSeries:
-    """The series of a DICOM folder that a mask belongs to.
+def find_reference(
+    source: str | Path | Sequence[Series], mask: sitk.Image, wanted: str | None = None
+) -> ReferenceSeries:
+    """The series that a mask belongs to.
 
     A CT wins over other modalities; of several, those on the mask's very grid.
 
     Args:
-        folder: DICOM of one patient or more, other objects beside.
+        source: folder with DICOM of one patient or more, other objects beside; or the series found there.
         mask: the mask to place.
         wanted: SeriesInstanceUID, or a part of the description, that chooses between several.
 
     Raises:
         DicomError: no series, or more than one, is left.
     """
-    found, problems = find_series(folder)
-    for problem in problems:
-        logger.warning("%s %s", problem.file.name, problem.reason)
+    found = known_series(source)
     images = [series for series in found if series.modality in IMAGE_MODALITIES]
     cts = [series for series in images if series.modality == "CT"]
     candidates = cts or images
     if wanted:
         candidates = choose_series(images, wanted, "ct_series")
     if not candidates:
-        raise DicomError(f"{Path(folder).name} holds no image series, but {listing(found)}")
+        raise DicomError(f"reference_dicom holds no image series, but {listing(found)}")
     if len(candidates) == 1:
         return read_reference(candidates[0])
     fitting = [reference for reference in map(_read_or_none, candidates) if reference and same_grid(mask, reference)]
     if len(fitting) == 1:
         return fitting[0]
     raise DicomError(
-        f"{Path(folder).name} holds {len(candidates)} series the mask may belong to, and {len(fitting) or 'none'} of "
+        f"reference_dicom holds {len(candidates)} series the mask may belong to, and {len(fitting) or 'none'} of "
         f"them on its grid: choose one with --ct_series (its UID or a part of its description): {listing(candidates)}"
     )
+
+
+def known_series(source: str | Path | Sequence[Series]) -> Sequence[Series]:
+    """Series of a folder, its unusable files named in the log; or the series themselves."""
+    if not isinstance(source, str | Path):
+        return source
+    found, problems = find_series(source)
+    for problem in problems:
+        logger.warning("%s %s", problem.file.name, problem.reason)
+    return found
 
 
 def place_mask(mask: sitk.Image, reference: ReferenceSeries) -> sitk.Image:

@@ -53,6 +53,7 @@ class CaseWriter:
         device: device of the network, for the manifest.
         progress: whether to show a bar with the time left.
         dicom_export: writes RTSTRUCT and SEG beside the mask; a refusal, as of an empty mask, leaves the mask there.
+        left_out: case -> reason, of cases that could not even be imported; told with the failed ones.
 
     Raises:
         ValueError: for an unknown output.
@@ -69,6 +70,7 @@ class CaseWriter:
         device: torch.device | str | None = None,
         progress: bool = True,
         dicom_export: DicomExport | None = None,
+        left_out: Mapping[str, str] | None = None,
     ) -> None:
         unknown = sorted(set(outputs) - set(OUTPUTS))
         if unknown:
@@ -82,6 +84,7 @@ class CaseWriter:
         self.device = device
         self.progress = progress
         self.dicom_export = dicom_export or DicomExport()
+        self.left_out = dict(left_out or {})
         self.rows: list[dict[str, Any]] = []
         self.failures: dict[str, str] = {}
         self._bar: tqdm | None = None
@@ -96,7 +99,7 @@ class CaseWriter:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._give_up)
 
     def _start(self, engine: Engine) -> None:
-        self.rows, self.failures = [], {}
+        self.rows, self.failures = [], dict(self.left_out)
         self._model = model_entry(self.model_path, self.model_card)
         self._case_started = time.perf_counter()
         self._bar = tqdm(

@@ -7,9 +7,12 @@ from typing import Any
 import SimpleITK as sitk
 
 from ..dicom.contour_source import ContourSource
+from ..dicom.errors import DicomError
 from ..dicom.export import ROI_NAMES, check_formats, check_segmentation_type, export_masks, remove_dicom
-from ..dicom.reference_series import check_same_image, find_reference
+from ..dicom.reference_series import ReferenceSeries, check_same_image, find_reference, known_series
 from ..dicom.rtstruct_writer import check_roi_name
+from ..dicom.series import Series
+from .dicom_cases import DicomCases
 
 
 class DicomExport:
@@ -21,6 +24,7 @@ class DicomExport:
         ct_series: UID or a part of the description of the CT, where several could be meant.
         segmentation_type: of the SEG, "binary" or "fractional" (the network's whole probability map).
         roi_name: by default IGTV_AI or GTV_AI, after the model's task.
+        imported: what `import_cases` made of a DICOM folder; its series serve where no `reference_dicom` is given.
 
     Raises:
         ValueError: an unknown format, or DICOM asked for without the DICOM of the CT.
@@ -34,18 +38,21 @@ class DicomExport:
         ct_series: str | None = None,
         segmentation_type: str = "binary",
         roi_name: str | None = None,
+        imported: DicomCases | None = None,
     ) -> None:
         self.formats = tuple(name for name in check_formats(export) if name != "nifti")
         self.fractional = check_segmentation_type(segmentation_type) == "fractional" and "dicomseg" in self.formats
         self.reference_dicom = reference_dicom
         self.ct_series = ct_series
         self.roi_name = check_roi_name(roi_name) if roi_name else None
-        if self.formats and not reference_dicom:
+        self.imported = imported or DicomCases()
+        self._series: Sequence[Series] = () if reference_dicom else self.imported.series
+        if self.formats and not reference_dicom and not self._series:
             raise ValueError(
                 f"export names {', '.join(self.formats)}, which refer to the CT's DICOM files: give their folder as "
                 "reference_dicom, or segment a DICOM folder with dicom_dir."
             )
-        if self.formats and not Path(reference_dicom).exists():
+        if self.formats and reference_dicom and not Path(reference_dicom).exists():
             raise FileNotFoundError(f"reference_dicom {reference_dicom} does not exist.")
 
     def write(
@@ -77,7 +84,7 @@ class DicomExport:
         if not self.formats:
             return []
         mask, ct = sitk.ReadImage(str(mask_file)), sitk.ReadImage(str(source["ct"]))
-        reference = find_reference(self.reference_dicom, mask, source.get("ct_series_uid") or self.ct_series)
+        reference = self._reference(source, mask)
         check_same_image(ct, reference)
         name = self.roi_name or ROI_NAMES.get((model or {}).get("task"), "IGTV_AI")
         files = export_masks(
@@ -89,3 +96,15 @@ class DicomExport:
             probability=sitk.ReadImage(str(probability_file)) if self.fractional else None,
         )
         return [file.name for file in files]
+
+    def _reference(self, source: Mapping[str, Any], mask: sitk.Image) -> ReferenceSeries:
+        """The CT's series: the one that the import noted, else what fits."""
+        uid = source.get("ct_series_uid")
+        if not uid and not self.reference_dicom:
+            raise DicomError(
+                "the CT was made of several series (a 4D-CT), so no DICOM image shows it: choose one to segment on "
+                "with target_ct, or write the mask for a phase with the verb exporting"
+            )
+        if not self._series:
+            self._series = known_series(self.reference_dicom)
+        return find_reference(self._series, mask, uid or self.ct_series)

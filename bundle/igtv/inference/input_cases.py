@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..data.datalist import PARTS, read_datalist
+from .dicom_cases import DicomCases
 
 SUFFIXES = (".nii.gz", ".nii")
 DATALIST_NAME = "dataset.json"
@@ -17,12 +18,14 @@ def find_cases(
     ct_path: str | Path | None = None,
     pet_path: str | Path | None = None,
     section: str | None = None,
+    imported: DicomCases | None = None,
 ) -> list[dict[str, str]]:
     """Find the CT and PET of every case; the first of these that is given decides.
 
-    1. `ct_path` and `pet_path`: one case.
-    2. `datalist`: a datalist JSON with paths relative to `dataset_dir` (by default its own folder).
-    3. `dataset_dir`: a folder with a `dataset.json`, with one folder `<case>/{ct,pet}.nii[.gz]` per case, or with
+    1. `imported`: the cases of a DICOM folder.
+    2. `ct_path` and `pet_path`: one case.
+    3. `datalist`: a datalist JSON with paths relative to `dataset_dir` (by default its own folder).
+    4. `dataset_dir`: a folder with a `dataset.json`, with one folder `<case>/{ct,pet}.nii[.gz]` per case, or with
        `ct` and `pet` themselves.
 
     Args:
@@ -31,6 +34,7 @@ def find_cases(
         ct_path: CT in HU, NIfTI.
         pet_path: PET in SUVbw (g/ml), NIfTI.
         section: only this list of a datalist ("training", "validation" or "testing"); by default all of them.
+        imported: what `import_cases` made of a DICOM folder.
 
     Returns:
         One dict per case, sorted by name in a folder and in file order in a datalist: `ct` and `pet` (paths), `case`
@@ -41,14 +45,16 @@ def find_cases(
         FileNotFoundError: when there is no case, or a file named is missing. A missing PET is never made up.
         ValueError: for a wrong section, files that are not NIfTI, or two cases of one name.
     """
-    if ct_path or pet_path:
+    if imported is not None and imported.series:
+        cases = _from_dicom(imported)
+    elif ct_path or pet_path:
         cases = [_pair(ct_path, pet_path)]
     elif datalist:
         cases = _from_datalist(Path(datalist), dataset_dir, section)
     elif dataset_dir:
         cases = _from_folder(Path(dataset_dir), section)
     else:
-        raise ValueError("Nothing to segment: give dataset_dir, datalist, or ct_path and pet_path.")
+        raise ValueError("Nothing to segment: give dataset_dir, datalist, dicom_dir, or ct_path and pet_path.")
     _check_files(cases)
     _check_names(cases)
     return cases
@@ -66,6 +72,13 @@ def check_case_name(name: str) -> str:
             "in patient_id, or for the folder of the CT."
         )
     return name
+
+
+def _from_dicom(imported: DicomCases) -> list[dict[str, str]]:
+    if not imported.cases:
+        reasons = "; ".join(f"{case}: {reason}" for case, reason in imported.left_out.items())
+        raise FileNotFoundError(f"No case with CT and PET in dicom_dir. {reasons}")
+    return [dict(case) for case in imported.cases]
 
 
 def _pair(ct_path: str | Path | None, pet_path: str | Path | None) -> dict[str, str]:
@@ -125,7 +138,7 @@ def _check_files(cases: Sequence[Mapping[str, str]]) -> None:
                 raise FileNotFoundError(f"Case {case['case']}: {key.upper()} file {case[key]} does not exist.")
             if not case[key].endswith(SUFFIXES):
                 raise ValueError(
-                    f"Case {case['case']}: {case[key]} is not NIfTI ({', '.join(SUFFIXES)}); convert DICOM first."
+                    f"Case {case['case']}: {case[key]} is not NIfTI ({', '.join(SUFFIXES)}); give DICOM as dicom_dir."
                 )
 
 

@@ -1,0 +1,109 @@
+"""From a DICOM folder through the importer to cases, and their masks back to the very series they came from."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+import torch
+from igtv.data.datalist import read_datalist
+from igtv.inference.case_writer import CaseWriter
+from igtv.inference.dicom_cases import DicomCases, import_cases
+from igtv.inference.dicom_export import DicomExport
+from igtv.inference.input_cases import find_cases
+from monai.data import MetaTensor
+from pydicom.uid import PositronEmissionTomographyImageStorage, generate_uid
+
+PET = {
+    "Modality": "PT",
+    "SOPClassUID": PositronEmissionTomographyImageStorage,
+    "Units": "GML",
+    "CorrectedImage": ["ATTN", "DECY"],
+    "RescaleSlope": 0.01,
+    "RescaleIntercept": 8,  # SUV 0 where the CT has air, 8.4 in tissue
+    "PatientWeight": 70,
+}
+
+
+@pytest.fixture(scope="module")
+def dicom_dir(tmp_path_factory, write_ct):
+    """Two patients with CT and PET, one with a CT alone, all in one folder."""
+    folder = tmp_path_factory.mktemp("archive")
+    for patient in ("A1", "B2", "C3"):
+        shared = {word: generate_uid(prefix=None) for word in ("StudyInstanceUID", "FrameOfReferenceUID")}
+        shared |= {"PatientID": patient, "SeriesDescription": f"scan of {patient}"}
+        write_ct(folder / patient / "ct", RescaleIntercept={"A1": 0, "B2": 7, "C3": 0}[patient], **shared)
+        if patient != "C3":
+            write_ct(folder / patient / "pt", **{**shared, **PET})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def imported(dicom_dir, tmp_path_factory):
+    return import_cases(dicom_dir, tmp_path_factory.mktemp("results"))
+
+
+def test_every_patient_with_ct_and_pet_is_a_case(imported):
+    cases = find_cases(imported=imported)
+    assert [case["case"] for case in cases] == ["A1", "B2"]
+    assert imported.left_out == {"C3": "no PET: CT and PET are needed together"}
+    by_uid = {one.series_uid: one for one in imported.series}
+    for case in cases:
+        assert by_uid[case["ct_series_uid"]].patient_id == case["case"]
+        assert np.asarray(nib.load(case["pet"]).dataobj).max() == pytest.approx(8.48)
+
+
+def test_masks_go_back_to_their_own_series(imported, tmp_path):
+    """Both CTs share a grid; each mask finds its patient."""
+    cases = find_cases(imported=imported)
+    export = DicomExport(["rtstruct", "dicomseg"], imported=imported)
+    writer = CaseWriter(tmp_path, cases, ("mask",), progress=False, dicom_export=export, left_out=imported.left_out)
+    for case in cases:
+        image = nib.load(case["ct"])
+        mask = torch.zeros(1, *image.shape)
+        mask[0, 5:12, 6:14, 2:7] = 1
+        writer.write(case["case"], {"pred": MetaTensor(mask, affine=torch.from_numpy(image.affine))})
+        dataset = pydicom.dcmread(tmp_path / case["case"] / "rtstruct.dcm")
+        assert dataset.PatientID == case["case"]
+        (study,) = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+        (series,) = study.RTReferencedSeriesSequence
+        assert series.SeriesInstanceUID == case["ct_series_uid"]
+        assert pydicom.dcmread(tmp_path / case["case"] / "seg.dcm").PatientID == case["case"]
+
+
+def test_an_imported_datalist_remembers_the_series(imported, dicom_dir, tmp_path):
+    """Segmented later from the datalist: the DICOM folder is named, the series is known."""
+    first = find_cases(imported=imported)[0]
+    datalist = Path(first["ct"]).parents[1] / "dataset.json"
+    items = read_datalist(datalist).testing
+    assert [item.ct_series_uid for item in items] == [case["ct_series_uid"] for case in imported.cases]
+    cases = find_cases(datalist=datalist)
+    export = DicomExport("rtstruct", reference_dicom=dicom_dir)
+    image = nib.load(cases[1]["ct"])
+    mask = torch.ones(1, *image.shape)
+    writer = CaseWriter(tmp_path, cases, ("mask",), progress=False, dicom_export=export)
+    writer.write("B2", {"pred": MetaTensor(mask, affine=torch.from_numpy(image.affine))})
+    assert pydicom.dcmread(tmp_path / "B2" / "rtstruct.dcm").PatientID == "B2"
+
+
+def test_a_ct_of_several_series_has_no_series_to_refer_to(imported, tmp_path):
+    case = {key: value for key, value in imported.cases[0].items() if key != "ct_series_uid"}
+    export = DicomExport("rtstruct", imported=imported)
+    writer = CaseWriter(tmp_path, [case], ("mask",), progress=False, dicom_export=export)
+    image = nib.load(case["ct"])
+    row = writer.write("A1", {"pred": MetaTensor(torch.ones(1, *image.shape), affine=torch.from_numpy(image.affine))})
+    assert "made of several series" in row["not_exported"] and (tmp_path / "A1" / "pred.nii.gz").is_file()
+
+
+def test_another_folder_into_the_same_results(imported, dicom_dir, tmp_path):
+    """Only the patients of the folder given are segmented, whatever lies there from before."""
+    import_cases(dicom_dir / "A1", tmp_path)
+    again = import_cases(dicom_dir / "B2", tmp_path)
+    assert [case["case"] for case in again.cases] == ["B2"]
+
+
+def test_nothing_to_segment_says_why(dicom_dir, tmp_path):
+    assert import_cases(None, tmp_path) == DicomCases()
+    with pytest.raises(FileNotFoundError, match="No case with CT and PET in dicom_dir. C3: no PET"):
+        find_cases(imported=import_cases(dicom_dir / "C3", tmp_path))
