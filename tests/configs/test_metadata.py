@@ -116,6 +116,7 @@ def test_configs_exist_for_every_verb(bundle_dir):
         "simulate": "simulating",
         "pool": "pooling",
         "export": "exporting",
+        "deidentify": "deidentifying",
     }
     for name, verb in verbs.items():
         config = json.loads(Path(bundle_dir, "configs", f"{name}.json").read_text())

@@ -1,8 +1,8 @@
 """What stays of a DICOM file: PS3.15 annex E, basic profile, turned round into a list of what is kept.
 
-Table E.1-1 of PS3.15 (2024b) names what must go. Here every attribute goes that `profile.json` does not name, so that what
-the table forgets, and what comes after it, goes too. Of what the table names, only these stay, each under an option of
-the standard that allows it; UIDs are replaced wherever they stand.
+Table E.1-1 of PS3.15 (2024b) names what must go. Here every attribute goes that `profile.json` does not name, so that
+what the table forgets, and what comes after it, goes too. Of what the table names only that stays which an option of
+the standard allows; UIDs are replaced wherever they stand.
 """
 
 import json

@@ -94,13 +94,16 @@ def _kept(dataset: Dataset, identity: Identity) -> Dataset:
             result.add_new(tag, dictionary_VR(tag), _each(dataset[tag].value, identity.date))
         elif keyword == "PatientAge":
             result.PatientAge = _age(str(dataset.PatientAge or ""))
+        elif keyword == "TimezoneOffsetFromUTC":
+            result.TimezoneOffsetFromUTC = _time_zone(str(dataset.TimezoneOffsetFromUTC or ""))
         elif dictionary_VR(tag) == "UI" and _is_kept(keyword):
             result.add_new(tag, "UI", _each(dataset[tag].value, identity.uid))
         elif _is_kept(keyword):
             # raw as it was read: long lists of numbers and pixels need no parsing
             result[tag] = dataset.get_item(tag)
-    for where in SAFE_PRIVATE:
-        _keep_private(dataset, result, where, identity)
+    if any(tag.is_private for tag in dataset.keys()):  # noqa: SIM118  (values would be parsed)
+        for where in SAFE_PRIVATE:
+            _keep_private(dataset, result, where, identity)
     return result
 
 
@@ -133,15 +136,19 @@ def _age(text: str) -> str:
     return "090Y" if match[2] == "Y" and int(match[1]) > OLDEST_AGE else text.strip()
 
 
+def _time_zone(text: str) -> str:
+    return text.strip() if re.fullmatch(r"[-+]\d{4}", text.strip()) else ""
+
+
 def _keep_private(dataset: Dataset, result: Dataset, where: tuple[int, int, str], identity: Identity) -> None:
     """One private attribute that SUV needs, with the element that names the owner of its block."""
     group, element, owner = where
-    for block in range(0x10, 0x100):
+    for tag in [tag for tag in dataset.keys() if tag.group == group and tag.element & 0xFF == element]:  # noqa: SIM118
+        block = tag.element >> 8
         creator = dataset.get((group, block))
-        tag = (group << 16) | (block << 8) | element
         owned = creator is not None and str(creator.value).strip() == owner
         # an earlier de-identification often drops the owner's name; the reader takes such a block for the usual one
-        if tag not in dataset or not (owned or (block == 0x10 and creator is None)):
+        if not (owned or (block == 0x10 and creator is None)):
             continue
         value = dataset[tag].value
         text = value.decode("ascii", "ignore") if isinstance(value, bytes) else str(value)
