@@ -79,7 +79,7 @@ def stack(series: Series) -> SliceStack:
 
 def _check_attributes(series: Series, index: int, header: Dataset) -> None:
     path = series.files[index]
-    if int(header.get("NumberOfFrames") or 1) > 1:
+    if np.any(_floats(header, "NumberOfFrames") > 1):
         raise DicomError(
             f"{path.name} holds {header.NumberOfFrames} frames (enhanced or multi-frame DICOM), which is not read; "
             "export the series as single-frame CT or PET images"
@@ -183,9 +183,13 @@ def _without_copies(series: Series, order: np.ndarray, depths: np.ndarray, decis
 
 def _same_image(series: Series, first: int, other: int) -> bool:
     one, two = series.headers[first], series.headers[other]
-    for keyword in ("ImagePositionPatient", "RescaleSlope", "RescaleIntercept", "Units", "AcquisitionTime"):
-        if str(one.get(keyword)) != str(two.get(keyword)):
+    for keyword in ("ImagePositionPatient", "RescaleSlope", "RescaleIntercept"):
+        # by number: exports print "1" or "1.000000"
+        values = _floats(one, keyword), _floats(two, keyword)
+        if values[0].shape != values[1].shape or not np.allclose(*values, rtol=1e-6, atol=SAME_PLACE_MM / 10):
             return False
+    if str(one.get("Units")) != str(two.get("Units")):
+        return False
     return np.array_equal(pixel_values(series.files[first]), pixel_values(series.files[other]))
 
 

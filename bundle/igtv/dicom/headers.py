@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pydicom
-from pydicom.dataset import FileDataset
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import Tag
 
 # What grouping, geometry, SUV, 4D-CT phases and pairing ask of a header. Everything else stays on disk, so that a
@@ -185,11 +186,30 @@ def _read(file: BinaryIO, size: int, force: bool) -> tuple[FileDataset | None, s
                 return None, ""
             if reason:
                 return None, reason
-            for keyword in ("Modality", "SeriesInstanceUID", "SOPInstanceUID", "PatientID"):
-                header.get(keyword)
+            _convert(header)
     except Exception as error:  # a damaged file breaks the parser in any way it likes; the run must go on
         return None, f"is damaged, its header cannot be read ({type(error).__name__}); export it again"
     return header, ""
+
+
+def _convert(dataset: Dataset) -> None:
+    """Convert all values now: the parser does so when they are asked for, with an error of its own at that moment.
+
+    What cannot be converted stays as text, so that whoever needs it complains of that attribute and nobody else.
+    """
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+        except Exception:  # converters raise what they like
+            raw = dataset.get_item(tag).value
+            if pydicom.datadict.dictionary_has_tag(tag) and pydicom.datadict.dictionary_VR(tag) == "SQ":
+                raise
+            words = raw.decode("latin-1").strip("\0 ") if isinstance(raw, bytes) else ""
+            dataset[tag] = DataElement(tag, "UT", words)
+            continue
+        if element.VR == "SQ":
+            for item in element.value:
+                _convert(item)
 
 
 def _damage(header: FileDataset, file: BinaryIO, size: int) -> str | None:

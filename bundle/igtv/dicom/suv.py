@@ -27,6 +27,7 @@ SHARED = (
     "Modality",
     "Units",
     "DecayCorrection",
+    "CorrectedImage",
     "SUVType",
     "PatientWeight",
     "PatientSize",

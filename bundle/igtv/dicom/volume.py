@@ -40,7 +40,12 @@ def read_stack(series: Series, grid: SliceStack) -> tuple[sitk.Image, list[str]]
     decisions = list(grid.decisions)
     slices, padded = [], 0
     for index in grid.order:
-        values, padding = _slice(series, index)
+        try:
+            values, padding = _slice(series, index)
+        except DicomError:
+            raise
+        except (TypeError, ValueError) as error:  # a number that is none
+            raise DicomError(f"{series.files[index].name} is damaged ({error}); export it again") from error
         padded += padding
         slices.append(values)
     if padded:

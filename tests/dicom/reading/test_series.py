@@ -1,5 +1,6 @@
 """Files sorted into series, whatever lies around them."""
 
+import pickle
 import shutil
 
 import numpy as np
@@ -160,3 +161,18 @@ def test_dicom_by_its_name_only_is_a_problem(tmp_path, series_datasets, write_se
     assert [problem.file.name for problem in problems] == ["005.dcm"]
     with pytest.raises(DicomError, match=r"005\.dcm"):
         load_series(tmp_path)
+
+
+def test_links_are_followed_once(tmp_path, series_datasets, write_series):
+    write_series(tmp_path / "archive" / "a", series_datasets())
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "link").symlink_to(tmp_path / "archive")
+    (tmp_path / "archive" / "back").symlink_to(tmp_path / "archive")
+    found, problems = find_series(tmp_path / "study")
+    assert ([len(one.files) for one in found], problems) == ([6], [])
+
+
+def test_series_travel_between_processes(tmp_path, series_datasets, write_series, expected_hu):
+    write_series(tmp_path, series_datasets())
+    series = pickle.loads(pickle.dumps(load_series(tmp_path)))
+    assert np.array_equal(sitk.GetArrayFromImage(read_volume(series)[0]), expected_hu)
