@@ -1,0 +1,1 @@
+"""Which case an annotator gets next, and the scores behind the choice."""

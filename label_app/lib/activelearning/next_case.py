@@ -1,0 +1,79 @@
+"""The next case for an annotator."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from igtv.learning.selection import STRATEGIES, CaseScore, select
+from monailabel.interfaces.tasks.strategy import Strategy
+
+from .given_out import GivenOut
+from .scoring import CaseScorer
+
+NEED_SCORES = ("uncertainty", "foreground_random", "diverse")
+
+
+class NextCase(Strategy):
+    """A strategy of `igtv.learning.selection` on what is unlabelled and with nobody else.
+
+    Reads scores and never waits for the network: what has no score yet is scored in the background, and until the
+    first score of a new model the choice is by chance, which the answer says.
+
+    Args:
+        name: one of `STRATEGIES`.
+        scorer: has the scores.
+        given_out: who has which case.
+    """
+
+    def __init__(self, name: str, scorer: CaseScorer, given_out: GivenOut):
+        super().__init__(STRATEGIES[name])
+        self.name = name
+        self.scorer = scorer
+        self.given_out = given_out
+
+    def __call__(self, request: Mapping[str, Any], datastore: Any) -> dict[str, Any] | None:
+        """Choose and give out.
+
+        Args:
+            request: `user`, who is logged in, and `client_id`, what the viewer calls its user.
+            datastore: knows what is unlabelled.
+
+        Returns:
+            `id` and what the choice rests on; None when every unlabelled case is with somebody else, or none is left.
+        """
+        annotator = annotator_of(request)
+        unlabelled = datastore.get_unlabeled_images()
+        version = self.scorer.registry.current()
+        known = self.scorer.book.scores(version)
+        with self.given_out.lock:
+            mine = self.given_out.with_me(annotator, unlabelled)
+            others = self.given_out.with_others(annotator, unlabelled)
+            free = [case for case in unlabelled if case not in others and case not in mine]
+            if free:
+                answer = self._choose(free, known)
+            elif mine:
+                answer = {"id": mine[0], "note": "given to you before and not submitted; there is no other case left"}
+            else:
+                return None
+            self.given_out.give(answer["id"], annotator)
+        if self.name in NEED_SCORES:
+            self.scorer.start()
+        score = known.get(answer["id"])
+        if score is not None:
+            answer |= {"uncertainty": round(score.uncertainty, 4), "tumour_ml": round(score.foreground_ml, 2)}
+        return {**answer, "strategy_used": self.name, "model": version.name, "model_version": version.number}
+
+    def _choose(self, free: list[str], known: Mapping[str, CaseScore]) -> dict[str, Any]:
+        seed = secrets.randbits(31)
+        if self.name not in NEED_SCORES:
+            return {"id": select(dict.fromkeys(free, CaseScore()), (), self.name, seed)[0]}
+        chosen = select(known, set(known) - set(free), self.name, seed)
+        if chosen:
+            return {"id": chosen[0]}
+        note = "chosen by chance: the current model has not scored the cases yet, which it does now"
+        return {"id": select(dict.fromkeys(free, CaseScore()), (), "random", seed)[0], "note": note}
+
+
+def annotator_of(request: Mapping[str, Any]) -> str:
+    """Whom a request comes from: who is logged in, else what the viewer says."""
+    return str(request.get("user") or request.get("client_id") or "anonymous")

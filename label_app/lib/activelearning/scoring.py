@@ -1,0 +1,104 @@
+"""Scores for the cases that wait, in the background, behind the annotators' own requests."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+from monailabel.interfaces.tasks.scoring import ScoringMethod
+
+from lib.infer.inputs import InferCase, requested_case
+
+from .score_book import ScoreBook
+
+PATIENCE_S = 0.2
+
+logger = logging.getLogger(__name__)
+
+
+class CaseScorer:
+    """Brings the score book up to the current model: each unlabelled case once per version.
+
+    Args:
+        app: with `proposals`, `network`, `datastore()`.
+        registry: of the model whose scores count.
+        book: where they go.
+
+    Attributes:
+        problems: {case: why it could not be scored}; tried again after a restart.
+    """
+
+    def __init__(self, app: Any, registry: Any, book: ScoreBook):
+        self.app = app
+        self.registry = registry
+        self.book = book
+        self.problems: dict[str, str] = {}
+        self._running = threading.Lock()
+        app.proposals.listeners.append(self._listen)
+
+    def score_missing(self) -> dict[str, int]:
+        """Score what has no score of the current version; returns how many were scored, and how many failed.
+
+        Ends early when the server closes, and where another call does the same work already.
+        """
+        done = {"scored": 0, "failed": 0}
+        if not self._running.acquire(blocking=False):
+            return done
+        try:
+            while (case := self._next()) is not None and not self._closing():
+                version = self.registry.current()
+                try:
+                    self._wait_for_annotators()
+                    self.app.proposals.get(version, requested_case({"case_id": case}, self.app.datastore()), keep=False)
+                    self.book_has(case, version)
+                    done["scored"] += 1
+                except Exception as error:  # one bad case must not keep the others from their scores
+                    logger.warning("case %s could not be scored: %s", case, error)
+                    self.problems[case] = str(error)
+                    done["failed"] += 1
+        finally:
+            self._running.release()
+        return done
+
+    def start(self) -> None:
+        """Score in a thread of its own, when something is missing and nobody does it yet."""
+        if not self._running.locked() and self._next() is not None:
+            threading.Thread(target=self.score_missing, name="scoring", daemon=True).start()
+
+    def book_has(self, case: str, version: Any) -> None:
+        """Score from the proposal in memory, where the listener had nothing to hear because it was computed before."""
+        if self.book.missing(version, [case]):
+            stored = requested_case({"case_id": case}, self.app.datastore())
+            self.book.record(case, version, self.app.proposals.get(version, stored, keep=False))
+
+    def _listen(self, case: InferCase, version: Any, proposal: Any) -> None:
+        if version.name == self.registry.name:
+            self.book.record(case.name, version, proposal)
+
+    def _next(self) -> str | None:
+        unlabelled = self.app.datastore().get_unlabeled_images()
+        missing = self.book.missing(self.registry.current(), unlabelled)
+        return next((case for case in missing if case not in self.problems), None)
+
+    def _closing(self) -> bool:
+        closing = getattr(self.app, "closing", None)
+        return closing is not None and closing.is_set()
+
+    def _wait_for_annotators(self) -> None:
+        while (self.app.network.busy or self.app.network.waiting) and not self._closing():
+            time.sleep(PATIENCE_S)
+
+
+class ScoreUnlabelled(ScoringMethod):
+    """MONAI Label's way to ask for the scores.
+
+    Args:
+        scorer: does the work.
+    """
+
+    def __init__(self, scorer: CaseScorer):
+        super().__init__("Entropy round the tumour, volume and features of every unlabelled case, once per model")
+        self.scorer = scorer
+
+    def __call__(self, request: dict[str, Any], datastore: Any) -> dict[str, int]:
+        return self.scorer.score_missing()
