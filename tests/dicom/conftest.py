@@ -136,6 +136,12 @@ def save_dataset(dataset: pydicom.Dataset, path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def rtstruct_makers():
+    """`make_rtstruct` and `save_dataset`."""
+    return make_rtstruct, save_dataset
+
+
 @pytest.fixture
 def rtstruct_file(tmp_path):
     """rtstruct_file({"IGTV": [points, ...]}, frames=None) -> path of a new RTSTRUCT."""

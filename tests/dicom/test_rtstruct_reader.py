@@ -206,9 +206,9 @@ def test_stray_contours_and_missing_type(rtstruct_file, grid):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(rtstruct_makers, tmp_path_factory):
     """A whole RTSTRUCT with an ellipsoid, once with sequences of known length, once with delimiters."""
-    make_rtstruct, save_dataset = _makers()
+    make_rtstruct, save_dataset = rtstruct_makers
     angle = np.linspace(0, 2 * np.pi, 30, endpoint=False)
     contours = [
         np.c_[radius * np.cos(angle), radius * np.sin(angle), np.full(30, z)]
@@ -224,16 +224,6 @@ def whole(tmp_path_factory):
                     item.is_undefined_length_sequence_item = undefined
         files.append(save_dataset(dataset, tmp_path_factory.mktemp("rtstruct") / "rs.dcm"))
     return files
-
-
-def _makers():
-    import importlib.util
-    from pathlib import Path
-
-    spec = importlib.util.spec_from_file_location("dicom_conftest", Path(__file__).parent / "conftest.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.make_rtstruct, module.save_dataset
 
 
 def _result(content, folder, grid):

@@ -137,7 +137,7 @@ def test_again_gives_the_same(made):
     deidentify(folder / "clinic", folder / "again", folder / "key.json", num_workers=2, progress=False)
     first = {path.relative_to(folder / "given"): path.read_bytes() for path in (folder / "given").rglob("*.dcm")}
     second = {path.relative_to(folder / "again"): path.read_bytes() for path in (folder / "again").rglob("*.dcm")}
-    assert first == second and len(first) == 17
+    assert first == second and len(first) == 18
 
 
 def test_another_key_gives_another_result(made):
@@ -158,9 +158,10 @@ def test_verb(made, bundle_dir):
     config = str(bundle_dir / "configs" / "deidentify.json")
     settings = {"dicom_dir": str(folder / "clinic"), "output_dir": str(folder / "verb"), "num_workers": 0}
     run(run_id="deidentifying", config_file=config, key_file=str(folder / "key.json"), **settings)
-    assert len(list((folder / "verb" / "P0001").rglob("*.dcm"))) == 17
-    with pytest.raises(Exception, match="pseudonym_prefix"):
+    assert len(list((folder / "verb" / "P0001").rglob("*.dcm"))) == 18
+    with pytest.raises(RuntimeError) as caught:
         run(run_id="deidentifying", config_file=config, pseudonym_prefx="L", **settings)
+    assert "pseudonym_prefix" in str(caught.value.__cause__)
 
 
 def test_folders_that_would_mix_are_refused(tmp_path):
