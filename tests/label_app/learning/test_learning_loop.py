@@ -1,0 +1,241 @@
+"""The app's training: what it takes from clients, what it shows them, how it ends. The cycle itself is a stand-in."""
+
+import json
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from igtv.learning.cycle import CycleFailed, CycleStopped
+from igtv.learning.frozen_set import read_frozen_set
+from igtv.learning.model_version import ModelVersion
+from lib.learning import learning_loop
+from lib.learning.learning_loop import LearningLoop
+from lib.learning.models import open_models
+from lib.learning.tasks import LearnFromLabels, create_trainers
+from lib.options import AppOptions
+from lib.paths import data_folders
+from lib.server.errors import RequestError
+from lib.studies.errors import PetMissing
+
+PATIENTS = ["p0", "p1", "p2", "p3", "p4", "p5"]
+
+
+class Datastore:
+    """Six labelled cases, one of them without PET, one without tumour."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        random = np.random.RandomState(0)
+        for name in PATIENTS:
+            (folder / name).mkdir(parents=True)
+            for key in ("ct", "pet"):
+                self._save(folder / name / f"{key}.nii.gz", random.rand(4, 4, 4).astype(np.float32))
+            mask = (random.rand(4, 4, 4) > 0.5).astype(np.uint8) * (name != "p4")
+            self._save(folder / name / "label.nii.gz", mask)
+
+    @staticmethod
+    def _save(path, values):
+        nib.save(nib.Nifti1Image(values, np.eye(4)), path)
+
+    def final_labels(self):
+        return [
+            {
+                "image": name,
+                "patient_id": name,
+                "label": str(self.folder / name / "label.nii.gz"),
+                "no_tumour": name == "p4",
+                "version": 1,
+            }
+            for name in PATIENTS
+        ]
+
+    def case(self, name):
+        if name == "p5":
+            raise PetMissing("case p5 has no PET")
+        return {"case": name, "patient_id": name} | {
+            key: str(self.folder / name / f"{key}.nii.gz") for key in ("ct", "pet")
+        }
+
+
+@pytest.fixture
+def app(tmp_path, bundle_dir):
+    made = SimpleNamespace(
+        options=AppOptions(), folders=data_folders(str(tmp_path)).make(), bundle_dir=bundle_dir, learning=None
+    )
+    store = Datastore(tmp_path / "cases")
+    made.datastore = lambda: store
+    made.models = open_models(made)
+    create_trainers(made)
+    return made
+
+
+@pytest.fixture
+def cycle(monkeypatch, app):
+    """Stand-in for `run_cycle`: `cycle.calls` holds what it was given; `cycle.behave` does its work."""
+    record = SimpleNamespace(calls=[], behave=lambda **given: None)
+
+    def run(registry, cases, frozen, work_dir, settings, **given):
+        record.calls.append({"cases": cases, "frozen": frozen, "settings": settings, **given})
+        given["progress"].start(phase="collecting")
+        record.behave(**given)
+        decision = {"accepted": True, "reasons": ["better"], "dice": {"current": 0.4, "candidate": 0.6}}
+        given["progress"].update(state="done", version=2, accepted=True, reasons=["better"], dice=decision["dice"])
+        first = registry.current()
+        return ModelVersion("igtv", 2, first.path, first.card, first.sha256, {}, "accepted", {}, decision)
+
+    monkeypatch.setattr(learning_loop, "run_cycle", run)
+    return record
+
+
+def wait_for(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def finished(app):
+    wait_for(lambda: app.learning.running() is None)
+    return app.learning.status()
+
+
+def test_both_models_start_from_the_shipped_weights(app):
+    gtv, igtv = app.models["gtv"].current(), app.models["igtv"].current()
+    assert gtv.sha256 == igtv.sha256 and gtv.card["task"] == igtv.card["task"] == "gtv"
+
+
+def test_a_training_takes_the_labels_and_freezes_patients_once(app, cycle):
+    record = app.learning.start("igtv", {"max_epochs": "3", "device": "cpu", "user": "anna"})
+    assert record["status"] in ("SUBMITTED", "RUNNING")
+    done = finished(app)
+    assert done["status"] == "DONE" and "igtv v0002 accepted: better" in done["details"][-1]
+    call = cycle.calls[0]
+    assert [case["case"] for case in call["cases"]] == ["p0", "p1", "p2", "p3", "p4"]  # p5 has no PET
+    assert call["user"] == "anna" and call["settings"].finetuning == {"epochs": 3, "device": "cpu"}
+    assert call["settings"].own_process and call["pretrained"].name == "gtv"
+    frozen = read_frozen_set(app.folders.learning / "frozen")
+    assert len(frozen.patients) == 2 and "p4" not in frozen.patients  # no tumour: Dice says nothing
+    app.learning.start("igtv", {})
+    finished(app)
+    assert cycle.calls[1]["frozen"].sha256 == frozen.sha256
+
+
+def test_a_frozen_set_of_the_user(app, cycle, tmp_path):
+    item = {key: f"p3/{key}.nii.gz" for key in ("ct", "pet", "label")} | {"patient_id": "p3"}
+    (tmp_path / "cases" / "held_out.json").write_text(json.dumps({"validation": [item]}))
+    app.options = AppOptions(frozen_set=str(tmp_path / "cases" / "held_out.json"), gate_margin=0.02)
+    app.learning.run({})
+    assert cycle.calls[0]["frozen"].patients == {"p3"}
+    assert cycle.calls[0]["settings"].rule.margin == 0.02
+
+
+def test_too_few_labels_are_told(app, cycle, monkeypatch):
+    store = app.datastore()
+    monkeypatch.setattr(store, "final_labels", lambda: Datastore.final_labels(store)[:3])
+    app.learning.start("igtv", {})
+    done = finished(app)
+    assert done["status"] == "ERROR" and "3 labelled patient(s)" in done["details"][-1]
+    assert app.learning.stats()["state"] == "failed" and cycle.calls == []
+
+
+def test_one_at_a_time_others_wait_only_when_asked(app, cycle):
+    go = threading.Event()
+    cycle.behave = lambda **given: go.wait(20)
+    app.learning.start("igtv", {})
+    wait_for(lambda: cycle.calls)
+    with pytest.raises(RequestError) as refused:
+        app.learning.start("igtv", {})
+    assert refused.value.http_status == 429
+    app.learning.start("igtv", {}, enqueue=True)
+    go.set()
+    wait_for(lambda: len(cycle.calls) == 2)
+    assert finished(app)["status"] == "DONE"
+    assert len(app.learning.status(every=True)) == 2
+
+
+def test_stop_and_close_end_the_cycle(app, cycle):
+    def until_stopped(stop, **_):
+        if stop.wait(20):
+            raise CycleStopped("the training was stopped; the current model is unchanged")
+
+    cycle.behave = until_stopped
+    app.learning.start("igtv", {})
+    wait_for(lambda: cycle.calls)
+    assert app.learning.stop()["status"] == "STOPPED"
+    wait_for(lambda: app.learning._idle.is_set())
+    assert app.learning.running() is None and app.learning.status()["status"] == "STOPPED"
+    app.learning.start("igtv", {})
+    wait_for(lambda: len(cycle.calls) == 2)
+    app.learning.close()
+    assert app.learning._idle.is_set() and app.learning.stop() is None
+
+
+def test_a_failure_keeps_its_reason(app, cycle):
+    def fail(**_):
+        raise CycleFailed("the training's process was ended by signal 9; the current model is unchanged")
+
+    cycle.behave = fail
+    app.learning.start("igtv", {})
+    done = finished(app)
+    assert done["status"] == "ERROR" and "signal 9" in done["details"][-1]
+
+
+def test_viewers_see_epochs_and_accuracy(app, cycle):
+    shown = []
+
+    def epochs(progress, **_):
+        progress.update(phase="training", epoch=2, epochs=8, train_loss=0.5, val_dice=0.61, best_val_dice=0.64)
+        progress.update(seconds_left=12)
+        shown.append(app.learning.stats())
+
+    cycle.behave = epochs
+    before = app.learning.stats()
+    assert before["model"] == "igtv v0001" and before["best_metric"] == 0.0 and "state" not in before
+    app.learning.run({}, lambda entries: None)
+    # the stand-in holds no lock, so the training counts as interrupted; its numbers stay
+    assert (shown[0]["epoch"], shown[0]["total_epochs"], shown[0]["val_dice"]) == (2, 8, 0.61)
+    after = app.learning.stats()
+    assert after["state"] == "done" and after["accepted"] and after["total_time"]
+    json.dumps(after)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"max_epochs": "$print(1)"},
+        {"max_epochs": 0},
+        {"max_epochs": 1.5},
+        {"start_from": "@network"},
+        {"device": "$__import__('os')"},
+        {"samples_per_epoch": [1]},
+    ],
+)
+def test_values_that_are_none_are_refused(app, params):
+    with pytest.raises(RequestError):
+        app.learning.settings(params)
+
+
+def test_unknown_parameters_never_reach_the_configuration(app):
+    settings = app.learning.settings({"model_path": "/etc/passwd", "train#dataset#data": [], "max_epochs": 2})
+    assert settings.finetuning == {"epochs": 2}
+
+
+def test_a_killed_server_is_noticed_at_the_next_start(app):
+    path = app.folders.learning / "progress.json"
+    path.write_text(json.dumps({"state": "running", "epoch": 3, "epochs": 9}))
+    assert LearningLoop(app).stats()["state"] == "failed"
+    assert "the server ended during this training" in json.loads(path.read_text())["message"]
+
+
+def test_the_trainer_as_monai_label_calls_it(app, cycle):
+    trainer = create_trainers(app)["igtv"]
+    assert isinstance(trainer, LearnFromLabels)
+    config = trainer.info()["config"]
+    assert config["start_from"] == ["pretrained", "current"] and config["max_epochs"] == 20
+    request = {"model": "igtv", "start_from": config["start_from"], "max_epochs": 1, "client_id": "x", "local_rank": 0}
+    assert trainer(request, app.datastore()) == {"version": 2, "accepted": True, "current": 0.4, "candidate": 0.6}
+    assert cycle.calls[0]["settings"].start_from == "pretrained"

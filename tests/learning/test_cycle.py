@@ -1,0 +1,213 @@
+"""One cycle from labels to a decision; the gate on real weights; rollback to the exact old masks; kills."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from igtv.inference.case_segmenter import CaseSegmenter
+from igtv.learning.cycle import CycleFailed, CycleStopped
+from igtv.learning.progress import ProgressFile, read_progress
+from igtv.learning.retrain import NothingNew, consider, run_cycle
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a registry but its lock."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def versions_and_pointer(registry):
+    files = content(registry.folder)
+    return {name: data for name, data in files.items() if name.startswith(("versions", "current"))}
+
+
+@pytest.fixture(scope="module")
+def mask_of(bundle_dir, cases):
+    segmenter = CaseSegmenter(bundle_dir, "cpu")
+    return lambda version: segmenter.segment(version.model_path, cases[0]["ct"], cases[0]["pet"]).mask
+
+
+def test_better_accepted_damaged_refused_rollback_restores_the_masks(
+    registry, frozen, tiny_settings, good_model, damaged_model, mask_of, tmp_path
+):
+    settings = tiny_settings()
+    first = mask_of(registry.current())
+    better = consider(registry, good_model, frozen, tmp_path / "work", settings)
+    assert better.status == "accepted" and registry.current().number == 2
+    assert better.decision["dice"]["difference"] > 0.05
+    good = mask_of(better)
+    before = versions_and_pointer(registry)
+
+    worse = consider(registry, damaged_model, frozen, tmp_path / "work", settings)
+    assert worse.status == "refused" and registry.current().number == 2
+    assert "lower than" in worse.decision["reasons"][0]
+    after = versions_and_pointer(registry)
+    assert {name: after[name] for name in before} == before  # nothing of the old versions changed
+    report = json.loads((worse.report_dir / "gate.json").read_text())
+    assert not report["accepted"] and {row["case"] for row in report["cases"]} == {"igtv_00000", "igtv_00001"}
+    assert "<html" in (worse.report_dir / "report.html").read_text().lower()
+    compared = json.loads((worse.report_dir / "compare.json").read_text())
+    assert compared["metrics"]["dice"]["mean_difference"] == pytest.approx(report["dice"]["difference"])
+
+    assert registry.rollback().number == 1
+    assert np.array_equal(mask_of(registry.current()), first)
+    registry.rollback(2)
+    assert np.array_equal(mask_of(registry.current()), good)
+    assert not np.array_equal(first, good)
+
+
+def test_a_cycle_learns_only_what_it_may_and_says_so(registry, cases, frozen, tiny_settings, tmp_path):
+    told = []
+    progress = ProgressFile(tmp_path / "progress.json", told.append)
+    version = run_cycle(registry, cases, frozen, tmp_path / "work", tiny_settings(), progress=progress, user="anna")
+    assert version.status in ("accepted", "refused") and version.manifest["parent"] == 1
+    assert [entry["case"] for entry in version.data] == [case["case"] for case in cases[2:]]
+    assert set(version.manifest["left_out"]) == {case["case"] for case in cases[:2]}
+    assert version.card["name"] == "IGTV model, fine-tuned on 3 labelled patients"
+    assert version.card["task"] == "igtv" and "before that" in version.card["trained_on"]
+    kept = {path.name for path in version.report_dir.iterdir()}
+    assert kept >= {"gate.json", "report.html", "metrics.csv", "training_log.csv", "run_manifest.json"}
+    assert json.loads((version.report_dir / "run_manifest.json").read_text())["cases"]["training"] == [
+        case["case"] for case in cases[2:]
+    ]
+    assert version.decision["user"] == "anna"
+    end = read_progress(tmp_path / "progress.json")
+    assert end["state"] == "done" and end["accepted"] == version.decision["accepted"]
+    assert [entry["phase"] for entry in told if "phase" in entry] == [
+        "collecting",
+        "training",
+        "evaluating",
+        "deciding",
+        "done",
+    ]
+    assert not list((tmp_path / "work").glob("cycle_*"))
+    if version.status == "accepted":
+        with pytest.raises(NothingNew, match="no new label"):
+            run_cycle(registry, cases, frozen, tmp_path / "work", tiny_settings())
+        assert len(registry.versions()) == 2
+
+
+def test_two_cycles_at_once_are_refused(registry, cases, frozen, tiny_settings, tmp_path):
+    from igtv.learning.cycle import cycle_folder, is_under_way
+
+    with cycle_folder(tmp_path / "work"):
+        assert is_under_way(tmp_path / "work")
+        with pytest.raises(RuntimeError, match="is under way"):
+            run_cycle(registry, cases, frozen, tmp_path / "work", tiny_settings())
+    assert not is_under_way(tmp_path / "work")
+
+
+def in_background(function):
+    """Run in a thread; the result is a list that gets the error."""
+    errors = []
+
+    def run():
+        try:
+            function()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, errors
+
+
+def wait_for(condition, seconds=90.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.1)
+    raise AssertionError("it did not happen in time")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_a_killed_or_stopped_training_leaves_the_current_model(how, registry, cases, frozen, tiny_settings, tmp_path):
+    before = versions_and_pointer(registry)
+    progress_path, stop = tmp_path / "progress.json", threading.Event()
+    long = {**tiny_settings().finetuning, "epochs": 1000}
+    settings = tiny_settings(own_process=True, finetuning=long)
+    thread, errors = in_background(
+        lambda: run_cycle(
+            registry, cases, frozen, tmp_path / "work", settings, progress=ProgressFile(progress_path), stop=stop
+        )
+    )
+    pid = wait_for(lambda: read_progress(progress_path).get("pid"))
+    if how == "stopped":
+        stop.set()
+    else:
+        wait_for(lambda: read_progress(progress_path).get("epoch", 0) >= 1)
+        shown = read_progress(progress_path)
+        assert shown["epochs"] == 1000 and shown["train_loss"] > 0
+        os.killpg(pid, signal.SIGKILL)
+    thread.join(60)
+    assert isinstance(errors[0], CycleStopped if how == "stopped" else CycleFailed)
+    assert "current model is unchanged" in str(errors[0])
+    assert read_progress(progress_path)["state"] == ("stopped" if how == "stopped" else "failed")
+    assert versions_and_pointer(registry) == before and registry.current().number == 1
+    assert not list((tmp_path / "work").glob("cycle_*"))
+
+
+PARENT = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from igtv.learning.bound_process import start_bound
+child = start_bound([sys.executable, "-c", "import os, subprocess, sys, time; "
+    "inner = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+    "print(os.getpid(), inner.pid, flush=True); time.sleep(600)"], sys.argv[2])
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_training_ends_with_the_server_however_that_ends(number, bundle_dir, tmp_path):
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", PARENT, str(bundle_dir), str(log)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    leader = int(parent.stdout.readline())
+    worker, inner = map(int, wait_for(lambda: log.is_file() and log.read_text().split()))
+    assert all(map(is_alive, (leader, worker, inner)))
+    parent.send_signal(number)
+    parent.wait(10)
+    wait_for(lambda: not any(map(is_alive, (leader, worker, inner))), 15)
+
+
+def test_a_failing_training_says_why(registry, cases, frozen, tiny_settings, tmp_path):
+    settings = tiny_settings(finetuning={**tiny_settings().finetuning, "patch_size": [50, 50]})
+    with pytest.raises(CycleFailed, match="the training failed"):
+        run_cycle(registry, cases, frozen, tmp_path / "work", settings)
+    assert [version.number for version in registry.versions()] == [1]
+
+
+def test_a_rollback_during_training_is_not_undone(registry, frozen, tiny_settings, good_model, weak_model, tmp_path):
+    class Meanwhile(ProgressFile):
+        def update(self, **entries):
+            super().update(**entries)
+            if entries.get("phase") == "evaluating":
+                registry.accept(registry.add(weak_model), {"reasons": []})
+
+    with pytest.raises(CycleFailed, match="start again"):
+        consider(registry, good_model, frozen, tmp_path / "work", tiny_settings(), progress=Meanwhile(None))
+    assert registry.current().number == 2 and len(registry.versions()) == 2
+
+
+def test_masks_of_the_frozen_set_are_not_kept(registry, frozen, good_model, tiny_settings, tmp_path):
+    consider(registry, good_model, frozen, tmp_path / "work", tiny_settings())
+    images = [path for path in tmp_path.rglob("*.nii.gz") if frozen.folder not in path.parents]
+    assert images == [] and nib.load(frozen.folder / "igtv_00000" / "ct.nii.gz").shape == (56, 42, 24)

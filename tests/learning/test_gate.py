@@ -1,0 +1,54 @@
+"""The rule by numbers worked out by hand."""
+
+import pytest
+from igtv.learning.gate import GateRule, judge
+
+RULE = GateRule(margin=0.01, max_case_drop=0.2, outweighing_gain=0.05)
+CURRENT = {"a": 0.8, "b": 0.6, "c": 0.7}  # mean 0.7
+
+
+def decide(**candidate):
+    return judge(CURRENT, candidate, RULE)
+
+
+def test_a_better_one_is_accepted():
+    report = decide(a=0.85, b=0.65, c=0.75)
+    assert report["accepted"]
+    assert report["dice"] == pytest.approx({"current": 0.7, "candidate": 0.75, "difference": 0.05})
+
+
+def test_within_the_margin_it_is_accepted_beyond_it_refused():
+    assert decide(a=0.77, b=0.6, c=0.7)["accepted"]  # exactly 0.01 lower
+    refused = decide(a=0.767, b=0.6, c=0.7)
+    assert not refused["accepted"]
+    assert "lower than 0.700" in refused["reasons"][0] and "margin of 0.01" in refused["reasons"][0]
+
+
+def test_one_patient_lost_is_not_hidden_by_the_mean():
+    report = decide(a=0.95, b=0.35, c=0.85)  # mean 0.717, b falls by 0.25
+    assert not report["accepted"]
+    assert report["reasons"] == ["b falls from 0.600 to 0.350, by more than 0.2"]
+    assert report["cases"][0]["case"] == "b"  # worst first
+
+
+def test_a_clear_gain_outweighs_one_patient_and_says_so():
+    report = decide(a=1.0, b=0.35, c=0.95)  # mean 0.767
+    assert report["accepted"] and "outweighs that b fell" in report["reasons"][0]
+
+
+def test_a_patient_without_a_number_counts_as_lost():
+    report = decide(a=0.8, b=float("nan"), c=0.7)
+    assert not report["accepted"] and report["cases"][0]["candidate"] == 0.0
+
+
+def test_only_the_same_patients_are_compared():
+    with pytest.raises(ValueError, match="same patients"):
+        judge(CURRENT, {"a": 0.9, "b": 0.9}, RULE)
+    with pytest.raises(ValueError, match="same patients"):
+        judge({}, {}, RULE)
+
+
+def test_the_rule_is_in_the_report_and_its_numbers_are_dice():
+    assert decide(a=0.9, b=0.9, c=0.9)["rule"] == {"margin": 0.01, "max_case_drop": 0.2, "outweighing_gain": 0.05}
+    with pytest.raises(ValueError, match="margin=-0.1"):
+        GateRule(margin=-0.1)

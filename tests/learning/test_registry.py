@@ -1,0 +1,124 @@
+"""Versions stay as they are, one is current, damage and crashes leave a whole one."""
+
+import json
+import shutil
+
+import pytest
+from igtv.learning.registry import ModelRegistry
+from igtv.networks.model_card import file_sha256
+
+
+@pytest.fixture
+def three(registry, weak_model):
+    """Version 1 (seed), 2 (accepted, current), 3 (refused)."""
+    second = registry.add(
+        weak_model, {"data": [{"case": "p1", "label_sha256": "x"}]}, {"dice": 0.5, "cases": {"f": 0.5}}
+    )
+    registry.accept(second, {"reasons": ["better"], "accepted": True}, user="anna")
+    third = registry.add(weak_model, {"data": []}, {"dice": 0.1, "cases": {"f": 0.1}})
+    registry.refuse(third, {"reasons": ["worse"], "accepted": False})
+    return registry
+
+
+def damage(version):
+    version.model_path.chmod(0o644)
+    with version.model_path.open("r+b") as file:
+        file.write(b"damaged")
+
+
+def test_seeding_twice_changes_nothing(registry, weak_model):
+    before = registry.current_path.read_bytes()
+    assert registry.seed(weak_model).number == 1
+    assert registry.current_path.read_bytes() == before
+    assert registry.current().sha256 == file_sha256(weak_model)
+
+
+def test_a_candidate_is_not_current_before_it_is_accepted(registry, weak_model):
+    candidate = registry.add(weak_model)
+    assert (candidate.number, candidate.status, registry.current().number) == (2, "candidate", 1)
+    registry.accept(candidate, {"reasons": []})
+    assert registry.current().number == 2
+
+
+def test_status_history_and_comparison(three):
+    assert [version.status for version in three.versions()] == ["accepted", "accepted", "refused"]
+    assert [(entry["number"], entry["reason"], entry["user"]) for entry in three.history()] == [
+        (1, "seed", ""),
+        (2, "accepted", "anna"),
+    ]
+    compared = three.compare(2, 3)
+    assert compared["cases"] == [{"case": "f", "dice": [0.5, 0.1]}]
+    assert compared["data"] == {"both": 0, "only_first": ["p1"], "only_second": []}
+
+
+def test_rollback_goes_to_the_accepted_version_before(three):
+    assert three.rollback(user="ben").number == 1
+    assert three.current().number == 1
+    assert three.history()[-1]["reason"] == "rollback"
+    assert three.rollback(2).number == 2
+
+
+def test_rollback_refuses_what_was_not_accepted_or_is_damaged(three):
+    with pytest.raises(ValueError, match="was not accepted"):
+        three.rollback(3)
+    with pytest.raises(ValueError, match="no version 9"):
+        three.rollback(9)
+    damage(three.version(1))
+    with pytest.raises(ValueError, match="damaged"):
+        three.rollback(1)
+    assert three.current().number == 2
+
+
+def test_a_damaged_current_version_falls_back_to_the_last_good_one(three, caplog):
+    damage(three.current())
+    assert three.current().number == 1
+    assert "v0002 is damaged: going on with v0001" in caplog.text
+    damage(three.version(1))
+    with pytest.raises(ValueError, match="no other accepted version is whole"):
+        three.current()
+
+
+@pytest.mark.parametrize("content", ["", '{"number": ', '{"number": "x"}'])
+def test_a_damaged_pointer_is_replaced_by_the_history(three, content):
+    three.current_path.write_text(content)
+    assert three.current().number == 2
+    three.current_path.unlink()
+    assert three.current().number == 2
+
+
+def test_another_process_is_seen_at_once(three):
+    other = ModelRegistry(three.folder.parent, three.name)
+    assert other.current().number == 2
+    three.rollback(1)
+    assert other.current().number == 1
+
+
+def test_leftovers_of_a_killed_process_do_not_count(registry, weak_model):
+    leftover = registry.folder / "versions" / ".adding-999999"
+    leftover.mkdir()
+    shutil.copyfile(weak_model, leftover / "model.pt")
+    assert [version.number for version in registry.versions()] == [1]
+    assert registry.add(weak_model).number == 2
+    assert not leftover.exists()
+
+
+def test_a_card_of_another_file_is_refused(registry, weak_model, tmp_path):
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    (staging / "model.pt").write_bytes(b"something else")
+    shutil.copyfile(weak_model.with_suffix(".json"), staging / "model.json")
+    with pytest.raises(ValueError, match="describes another file"):
+        registry.add(staging)
+    assert [entry.name for entry in (registry.folder / "versions").iterdir()] == ["v0001"]
+
+
+def test_a_decision_is_made_once(three):
+    with pytest.raises(ValueError, match="made once"):
+        three.accept(three.version(3), {"reasons": ["after all"]})
+    decision = json.loads((three.version(3).path / "decision.json").read_text())
+    assert decision["reasons"] == ["worse"]
+
+
+def test_an_empty_registry_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match="seed it"):
+        ModelRegistry(tmp_path, "igtv").current()

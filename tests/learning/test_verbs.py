@@ -1,0 +1,66 @@
+"""`retraining` and `campaigning` as commands run them."""
+
+import json
+
+import pytest
+from igtv.data.datalist import read_datalist
+from igtv.learning.registry import ModelRegistry
+from igtv.learning.session import open_frozen_set, retrain
+from monai.bundle import ConfigWorkflow
+
+
+@pytest.fixture(scope="session")
+def run_verb(bundle_dir):
+    def run(verb, name, **overrides):
+        workflow = ConfigWorkflow(
+            config_file=str(bundle_dir / "configs" / name),
+            meta_file=str(bundle_dir / "configs" / "metadata.json"),
+            logging_file=False,
+            workflow_type="train",
+            run_id=verb,
+            bundle_root=str(bundle_dir),
+            **overrides,
+        )
+        workflow.initialize()
+        workflow.run()
+
+    return run
+
+
+def test_retraining_in_a_process_of_its_own(run_verb, phantom_dir, weak_model, tiny_settings, tmp_path):
+    """Fold 0 is frozen; the same datalist again brings nothing new after an acceptance."""
+    settings = {**tiny_settings().finetuning, "epochs": 1}
+    common = {"dataset_dir": str(phantom_dir), "models_dir": str(tmp_path), "model_path": str(weak_model)}
+    run_verb("retraining", "retrain.json", **common, settings=settings, margin=1.0, max_case_drop=1.0)
+    registry = ModelRegistry(tmp_path)
+    version = registry.current()
+    assert version.number == 2 and version.status == "accepted"
+    frozen = set(json.loads((tmp_path / "frozen" / "frozen_set.json").read_text())["cases"][0])
+    assert {"case", "patient", "voxels"} <= frozen
+    listing = json.loads((phantom_dir / "dataset.json").read_text())["training"]
+    assert {entry["patient"] for entry in version.data} == {item["patient_id"] for item in listing if item["fold"] != 0}
+    assert (version.report_dir / "work.log").is_file()
+    with pytest.raises(RuntimeError) as caught:
+        run_verb("retraining", "retrain.json", **common, settings=settings)
+    assert "no new label to learn from" in str(caught.value.__cause__)
+
+
+def test_the_frozen_set_outlives_another_split(phantom_dir, tmp_path):
+    listing = read_datalist(phantom_dir / "dataset.json")
+    first = open_frozen_set(tmp_path / "frozen", listing, 0, 5, 0)
+    assert open_frozen_set(tmp_path / "frozen", listing, 1, 5, 0).sha256 == first.sha256
+
+
+def test_campaign_config_resolves(bundle_dir, run_verb):
+    with pytest.raises(RuntimeError) as caught:
+        run_verb("campaigning", "campaign.json", strategies=["best"])
+    assert "choose among" in str(caught.value.__cause__)
+
+
+def test_retraining_without_anything_left_to_learn_says_so(phantom_dir, weak_model, tmp_path):
+    content = json.loads((phantom_dir / "dataset.json").read_text())
+    for item in content["training"]:
+        item["fold"] = 0
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="nothing is left to learn from"):
+        retrain(phantom_dir, tmp_path / "list.json", tmp_path / "models", weak_model)
