@@ -74,12 +74,16 @@ def export_masks(
     folder = Path(folder)
     files = {"nifti": folder / NIFTI_FILE, "rtstruct": folder / RTSTRUCT_FILE, "dicomseg": folder / SEG_FILE}
     remove_dicom(folder)
-    if "rtstruct" in formats:
-        write_rtstruct(files["rtstruct"], masks, reference, source=source, roi_type=roi_type)
-    if "dicomseg" in formats:
-        write_segmentation(files["dicomseg"], masks, reference, probability=probability, source=source)
-    if "nifti" in formats:
-        _write_nifti(files["nifti"], masks, reference)
+    try:
+        if "rtstruct" in formats:
+            write_rtstruct(files["rtstruct"], masks, reference, source=source, roi_type=roi_type)
+        if "dicomseg" in formats:
+            write_segmentation(files["dicomseg"], masks, reference, probability=probability, source=source)
+        if "nifti" in formats:
+            _write_nifti(files["nifti"], masks, reference)
+    except BaseException:
+        remove_dicom(folder)  # all or nothing
+        raise
     return [files[name] for name in FORMATS if name in formats]
 
 
