@@ -125,8 +125,7 @@ def _fill_slices(
         (plane_positions < -spacing_mm / 2) | (plane_positions > (slices - 1) * slice_spacing_mm + spacing_mm / 2)
     ).sum()
     beyond = sum(
-        (points[:, :2].min() < -0.5 or points[:, 0].max() > columns - 0.5 or points[:, 1].max() > rows - 0.5)
-        for points in contours
+        (points[:, :2].min() < -1 or points[:, 0].max() > columns or points[:, 1].max() > rows) for points in contours
     )
     if outside or beyond:
         notes.append(
@@ -170,26 +169,35 @@ def _planes_at(position_mm: float, planes_mm: np.ndarray, spacing_mm: float) -> 
 
 
 def _shape_between(planes: Sequence[np.ndarray], weights: Sequence[tuple[int, float]]) -> np.ndarray | bool:
-    """The shape at a slice: a contour's own, or between two where their weighted signed distances are positive."""
+    """The shape at a slice: a contour's own, or between two where their weighted signed distances are positive.
+
+    Parts that meet nothing in the other plane end there: they reach half-way.
+    """
     if not weights:
         return False
     if len(weights) == 1:
         return planes[weights[0][0]]
-    shapes = [planes[plane] for plane, _ in weights]
-    filled = shapes[0] | shapes[1]
+    (first, first_weight), (second, second_weight) = weights
+    filled = planes[first] | planes[second]
     if not filled.any():
         return filled
-    rows, columns = (slice(*_reach(np.flatnonzero(filled.any(axis=axis)))) for axis in (1, 0))
-    window = [np.pad(shape[rows, columns], 1) for shape in shapes]
-    if not (window[0].any() and window[1].any()):
-        return shapes[int(weights[1][1] > 0.5)]
-    distance = sum(weight * _signed_distance(shape) for shape, (_, weight) in zip(window, weights, strict=True))
+    window = tuple(slice(*_reach(np.flatnonzero(filled.any(axis=axis)))) for axis in (1, 0))
+    shapes = [np.pad(planes[plane][window], 1) for plane in (first, second)]
+    meeting = [_parts_that_meet(shape, other) for shape, other in (shapes, shapes[::-1])]
+    nearer = int(second_weight > first_weight)
+    between = shapes[nearer] & ~meeting[nearer]
+    if meeting[0].any():
+        distance = first_weight * _signed_distance(meeting[0]) + second_weight * _signed_distance(meeting[1])
+        between |= distance > 0
     result = np.zeros_like(filled)
-    result[rows, columns] = distance[1:-1, 1:-1] > 0
-    if not result.any():
-        # shapes beside each other (a structure running obliquely): nothing in between, the nearer one stands
-        return shapes[int(weights[1][1] > 0.5)]
+    result[window] = between[1:-1, 1:-1]
     return result
+
+
+def _parts_that_meet(shape: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Connected parts of a shape that share pixels with another."""
+    parts, _ = ndimage.label(shape)
+    return np.isin(parts, np.setdiff1d(parts[other], 0))
 
 
 def _reach(indices: np.ndarray) -> tuple[int, int]:
