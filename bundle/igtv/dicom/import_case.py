@@ -1,6 +1,7 @@
 """One case of an import: from the series of a patient to a folder of NIfTI files, a picture and a log."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ..inference.overlay import save_overlay
 from .errors import DicomError
 from .four_d import read_phases
 from .import_options import ImportOptions
-from .label_sources import label_sources
+from .label_sources import MODALITIES, label_sources
 from .labels import LabelPlan, make_label, phase_masks, plan_label
 from .lung_volume import lung_volume_ml
 from .motion_report import (
@@ -41,6 +42,16 @@ PET_OUTSIDE_SUV = 0.0
 
 
 @dataclass(frozen=True)
+class DamagedFile:
+    """A file that cannot be used, and what its first attributes still say."""
+
+    patient_id: str
+    modality: str
+    series_uid: str
+    words: str
+
+
+@dataclass(frozen=True)
 class CaseWork:
     """What a case is made of.
 
@@ -50,7 +61,7 @@ class CaseWork:
         patient_id: PatientID.
         study_uid: study of its PET; "" for a patient without PET.
         series: all series of the patient.
-        damaged: series UID -> files of it that cannot be used, with the reason.
+        damaged: files of the patient that cannot be used.
     """
 
     case: str
@@ -58,7 +69,7 @@ class CaseWork:
     patient_id: str
     study_uid: str
     series: tuple[Series, ...]
-    damaged: dict[str, tuple[str, ...]]
+    damaged: tuple[DamagedFile, ...]
 
 
 def import_case(work: CaseWork, options: ImportOptions, folder: Path) -> dict:
@@ -88,7 +99,7 @@ def import_case(work: CaseWork, options: ImportOptions, folder: Path) -> dict:
     phase = plan.only_phase if plan is not None else None
     if phase is not None and target.made and options.target_ct is None and paired.ct is None:
         target = at_phase(target, phase)
-    _check_whole([*target.series, paired.pet, paired.ct if target.series != (paired.ct,) else None], work.damaged)
+    _check_whole([*target.series, paired.pet, paired.ct], work.damaged, options.labels)
     image, average, mip, words = read_target(target)
     decisions += [*target.decisions, *(f"CT: {word}" for word in words)]
     alignment = align(target, image, paired, series, options)
@@ -161,12 +172,16 @@ def _plan(
     return plan, decisions
 
 
-def _check_whole(used: list[Series | None], damaged: dict[str, tuple[str, ...]]) -> None:
-    """A volume of which a file is damaged may lack its end slice, which no geometry check can see."""
-    for one in used:
-        problems = damaged.get(one.series_uid, ()) if one is not None else ()
-        if problems:
-            raise DicomError(f"{one.label}: {len(problems)} file(s) cannot be used: {'; '.join(problems[:3])}")
+def _check_whole(used: Sequence[Series | None], damaged: Sequence[DamagedFile], labels: bool) -> None:
+    """A volume of which a file is damaged may lack its end slice, which no geometry check can see; a damaged
+    structure set may be the one that counts.
+    """
+    names = {one.series_uid: one.label for one in used if one is not None}
+    for file in damaged:
+        if file.series_uid in names:
+            raise DicomError(f"{names[file.series_uid]}: {file.words}")
+        if labels and file.modality in MODALITIES:
+            raise DicomError(f"{file.modality} {file.words}; without contours: --labels False")
 
 
 def _read_pet(paired: Pair, alignment: Alignment | None) -> tuple[sitk.Image | None, list[str]]:

@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 import threading
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -15,12 +14,12 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
 
-import pydicom
 import SimpleITK as sitk
+from pydicom.filereader import read_partial
 from tqdm import tqdm
 
 from .errors import DicomError
-from .import_case import CaseWork, import_case, save_json
+from .import_case import CaseWork, DamagedFile, import_case, save_json
 from .import_names import CASE_NAMES, plan_cases
 from .import_options import ImportOptions
 from .import_record import (
@@ -41,6 +40,7 @@ logger = logging.getLogger(__name__)
 UNFINISHED = ".importing-"
 REPLACED = ".replaced-"
 LOCK_FILE = ".import.lock"
+_SERIES_UID = 0x0020000E
 
 
 def import_dataset(
@@ -153,20 +153,18 @@ def _claimed(folder: Path) -> Iterator[None]:
         yield
 
 
-def _damaged(problems: Sequence[Problem]) -> dict[str, tuple[str, ...]]:
-    """Series UID -> its unusable files, as far as these still say which series they belong to."""
-    found = defaultdict(list)
+def _damaged(problems: Sequence[Problem]) -> list[DamagedFile]:
+    """Unusable files, as far as their first attributes still say whose they are."""
+    found = []
     for problem in problems:
         try:
-            header = pydicom.dcmread(
-                problem.file, stop_before_pixels=True, force=True, specific_tags=["SeriesInstanceUID"]
-            )
-            uid = str(header.get("SeriesInstanceUID") or "")
+            with problem.file.open("rb") as file:
+                header = read_partial(file, stop_when=lambda tag, *_: tag > _SERIES_UID, force=True)
+            words = [str(header.get(key) or "").strip() for key in ("PatientID", "Modality", "SeriesInstanceUID")]
         except Exception:  # it is damaged; any error means that it does not say
-            uid = ""
-        if uid:
-            found[uid].append(f"{problem.file.name} {problem.reason}")
-    return {uid: tuple(files) for uid, files in found.items()}
+            continue
+        found.append(DamagedFile(*words, f"{problem.file.name} {problem.reason}"))
+    return found
 
 
 def _listing(problems: Sequence[Problem]) -> str:

@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from .import_case import CaseWork
+from .import_case import CaseWork, DamagedFile
 from .series import Series
 
 CASE_NAMES = ("patient_id", "hash")
@@ -13,13 +13,13 @@ _LONGEST = 60
 
 
 def plan_cases(
-    series: Sequence[Series], damaged: dict[str, tuple[str, ...]], case_names: str = "patient_id"
+    series: Sequence[Series], damaged: Sequence[DamagedFile] = (), case_names: str = "patient_id"
 ) -> list[CaseWork]:
     """One case per patient and PET study; a patient without PET is one case.
 
     Args:
         series: all series found.
-        damaged: series UID -> files of it that cannot be used.
+        damaged: files that cannot be used.
         case_names: "patient_id" or "hash".
 
     Returns:
@@ -32,10 +32,16 @@ def plan_cases(
     cases = []
     for key, members in patients.items():
         studies = sorted({(_date(one), one.study_uid) for one in members if one.modality == "PT"})
+        own = {one.series_uid for one in members}
+        hurt = tuple(
+            file
+            for file in damaged
+            if file.series_uid in own or (file.patient_id and file.patient_id == members[0].patient_id)
+        )
         uids = list(dict.fromkeys(uid for _, uid in studies)) or [""]
         for number, uid in enumerate(uids, start=1):
             case = names[key] if len(uids) == 1 else f"{names[key]}_{number}"
-            cases.append(CaseWork(case, names[key], members[0].patient_id, uid, tuple(members), damaged))
+            cases.append(CaseWork(case, names[key], members[0].patient_id, uid, tuple(members), hurt))
     return sorted(cases, key=lambda one: one.case)
 
 

@@ -42,7 +42,7 @@ def fingerprint(work: CaseWork, options: ImportOptions) -> str:
         "study": work.study_uid,
         "options": options.for_patient(work.patient_id).changed(),
         "instances": sorted(str(header.get("SOPInstanceUID")) for one in work.series for header in one.headers),
-        "damaged": sorted((uid, len(files)) for uid, files in work.damaged.items()),
+        "damaged": sorted(file.words for file in work.damaged),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -85,7 +85,7 @@ def choose_target(
     """
     if target_ct in (None, ""):
         if pair.ct is not None:
-            return _single(pair.ct, pair.four_d)
+            return _of_series(pair.ct, [pair.four_d] if pair.four_d is not None else [])
         return _made(pair.four_d, AVERAGE, ("the 4D-CT is the only CT: its average is the target (--target_ct)",))
     word = str(target_ct).strip()
     cts = [one for one in series if one.modality == "CT"]

@@ -117,7 +117,17 @@ def test_a_damaged_end_slice_is_not_passed_over(dicom, run_import, log_of, tmp_p
     last.write_bytes(last.read_bytes()[:-200])
     run_import(tmp_path / "dicom", tmp_path / "data")
     errors = [row["error"] for row in log_of(tmp_path / "data").values() if row["status"] == "failed"]
-    assert len(errors) == 1 and "cannot be used" in errors[0] and last.name in errors[0]
+    assert len(errors) == 1 and "cut off" in errors[0] and last.name in errors[0]
+
+
+def test_damaged_contours_are_not_taken_for_none(dicom, run_import, log_of, tmp_path):
+    dicom.patient(tmp_path / "dicom", "A")
+    dicom.patient(tmp_path / "dicom", "B")
+    path = tmp_path / "dicom" / "A_rs"
+    path.write_bytes(path.read_bytes()[:-300])
+    datalist = run_import(tmp_path / "dicom", tmp_path / "data")
+    assert [item["patient_id"] for item in datalist["training"]] == ["B"] and datalist["testing"] == []
+    assert "A_rs" in log_of(tmp_path / "data")["A"]["error"]
 
 
 def test_every_case_bad_is_an_error_that_names_them(dicom, run_import, tmp_path):
