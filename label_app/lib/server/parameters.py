@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from monailabel.utils.others.generic import device_list, device_map
+import torch
 
 from .errors import RequestError
 
@@ -130,11 +130,14 @@ def numbers(value: Any) -> list:
 
 
 def device(value: Any) -> str:
-    """A device this computer has, by its own name or the one it is shown under; nothing: the app's choice."""
+    """A device this computer has, by its own name or the one viewers show; nothing: the app's choice."""
     if value in (None, ""):
         return ""
-    offered = {*device_list(), *device_map().values(), "cpu"}
-    return one_of(*sorted(offered))(value)
+    names = {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
+    # viewers send what MONAI Label lists: the name of a single GPU, else name and number
+    shown = {name if len(names) == 1 else f"{name}:{i}": f"cuda:{i}" for i, name in enumerate(names.values())}
+    known = {**shown, **{name: name for name in names}, "cpu": "cpu", **({"cuda": "cuda"} if names else {})}
+    return known[one_of(*sorted(known))(value)]
 
 
 def label_list(value: Any) -> list[dict]:
@@ -182,7 +185,7 @@ def checked(given: Mapping[str, Any], known: Mapping[str, Check], task: Any = No
     Raises:
         RequestError: for an unknown name or a value that does not pass.
     """
-    checks = {**known, **_offered(task)}
+    checks = {**_offered(task), **known}
     values = {}
     for name, value in given.items():
         if name not in checks:

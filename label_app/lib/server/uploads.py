@@ -1,5 +1,6 @@
 """Files that clients send: into a private folder of the request, under a name of ours, removed whatever happens."""
 
+import mimetypes
 import shutil
 import tempfile
 import time
@@ -28,6 +29,12 @@ def store(source: BinaryIO, path: Path) -> Path:
     with path.open("xb") as target:
         shutil.copyfileobj(source, target, 2**20)
     return path
+
+
+def media_type(path: str | Path) -> str:
+    """MIME type by the file's name; volumes have none of their own."""
+    kind, encoding = mimetypes.guess_type(str(path), strict=False)
+    return kind if kind and not encoding else "application/octet-stream"
 
 
 def empty(folder: Path, older_than_s: float = 0.0) -> int:

@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse
-from monailabel.utils.others.generic import get_mime_type
 
 from .. import identifiers, parameters
 from ..access import is_loopback
 from ..errors import RequestError
-from ..uploads import private_folder, store
+from ..uploads import media_type, private_folder, store
 from ..volumes import check_volume
 from ..workers import Workers
 
@@ -110,7 +109,7 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
     async def download_image(image: str) -> FileResponse:
         """The CT of a case."""
         path = await workers.files(image_file, image)
-        return FileResponse(path, media_type=get_mime_type(str(path)), filename=path.name)
+        return FileResponse(path, media_type=media_type(path), filename=path.name)
 
     @router.put("/label")
     async def submit_label(
@@ -133,7 +132,7 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
     async def download_label(label: str, tag: str) -> FileResponse:
         """A label of a case."""
         path = await workers.files(label_file, label, tag)
-        return FileResponse(path, media_type=get_mime_type(str(path)), filename=path.name)
+        return FileResponse(path, media_type=media_type(path), filename=path.name)
 
     @router.get("/image/info")
     def image_info(image: str) -> Any:

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
-from monailabel.utils.others.generic import get_mime_type
 from requests_toolbelt import MultipartEncoder
 from starlette.background import BackgroundTask
 
 from .. import identifiers, parameters
 from ..errors import RequestError
+from ..uploads import media_type
 from ..workers import Workers
 from .sessions import find_session
 
@@ -87,7 +87,7 @@ def respond(app: Any, request: dict, result: dict, output: ResultType) -> Respon
         remove(file)
         return JSONResponse(params)
     if output is ResultType.image:
-        return FileResponse(file, media_type=get_mime_type(file), background=BackgroundTask(remove, file))
+        return FileResponse(file, media_type=media_type(file), background=BackgroundTask(remove, file))
     if output is ResultType.dicom_seg:
         convert = getattr(app.datastore(), "to_dicom_seg", None)
         if convert is None or not request["image"]:
@@ -98,7 +98,7 @@ def respond(app: Any, request: dict, result: dict, output: ResultType) -> Respon
     with open(file, "rb") as content:
         fields = {
             "params": (None, json.dumps(params), "application/json"),
-            "image": (os.path.basename(file), content.read(), get_mime_type(file)),
+            "image": (os.path.basename(file), content.read(), media_type(file)),
         }
     remove(file)
     body = MultipartEncoder(fields=fields)

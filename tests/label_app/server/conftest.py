@@ -1,0 +1,186 @@
+"""The whole server over a small made-up app: every layer and route as it is, only the tasks compute nothing."""
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from lib.options import AppOptions
+from lib.paths import DataFolders
+from lib.server.accounts import Accounts, hash_password
+from lib.server.application import AccessOptions, create_application
+from lib.server.errors import RequestError
+from lib.server.inference import run_inference
+from lib.server.network_queue import NetworkQueue
+from monailabel.utils.sessions import Sessions
+from starlette.testclient import TestClient
+
+NAME, PASSWORD = "anna", "correct horse battery"
+LOCAL, ELSEWHERE = ("127.0.0.1", 50000), ("192.0.2.7", 50000)
+
+
+class MadeUpTask:
+    """Answers with a mask of zeros; `hold` keeps it computing."""
+
+    description = "made up"
+    request_params = {"threshold": float}
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.requests: list[dict] = []
+        self.started, self.hold = threading.Event(), threading.Event()
+        self.hold.set()
+        self.together, self.most_together = 0, 0
+
+    def config(self) -> dict:
+        return {"output": ["mask", "probability"], "device": ["cpu"]}
+
+    def __call__(self, request: dict):
+        self.requests.append(request)
+        self.together += 1
+        self.most_together = max(self.most_together, self.together)
+        self.started.set()
+        try:
+            if not self.hold.wait(20):
+                raise RuntimeError("held too long")
+            if request.get("label") == "break":
+                raise KeyError("a secret path /srv/patients/DOE")
+            path = self.folder / f"answer-{len(self.requests)}.nrrd"
+            sitk.WriteImage(sitk.Image(4, 4, 4, sitk.sitkUInt8), str(path))
+            return str(path), {"label_names": {"igtv": 1}}
+        finally:
+            self.together -= 1
+
+
+class MadeUpStore:
+    """Three cases in a folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.saved: list[tuple] = []
+        self.info: dict[str, dict] = {}
+        for case in ("case_a", "case_b", "case.c-1"):
+            sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 4, 4), np.int16)), str(folder / f"{case}.nii.gz"))
+
+    def list_images(self, *_):
+        return ["case_a", "case_b", "case.c-1"]
+
+    get_labeled_images = get_unlabeled_images = list_images
+
+    def get_image_uri(self, case):
+        if case not in self.list_images():
+            raise RequestError(f"unknown case {case}", 404)
+        return str(self.folder / f"{case}.nii.gz")
+
+    def get_label_uri(self, case, tag):
+        return str(self.folder / "labels" / tag / f"{case}.nii.gz")
+
+    def get_image_info(self, case):
+        return self.info.get(case, {})
+
+    def update_image_info(self, case, info):
+        self.info.setdefault(case, {}).update(info)
+
+    def save_label(self, case, file, tag, params):
+        self.saved.append((case, Path(file).name, Path(file).read_bytes(), tag, params))
+        return case
+
+    def add_image(self, case, file, params):
+        return case
+
+    def status(self):
+        return {"total": 3}
+
+    def json(self):
+        return {"objects": {}}
+
+    def datalist(self):
+        return []
+
+
+class MadeUpLearning:
+    def __init__(self):
+        self.started: list[tuple] = []
+
+    def start(self, model, params, enqueue=False):
+        if self.started and not enqueue:
+            raise RequestError("A task of training is running already.", 429)
+        self.started.append((model, params))
+        return {"id": "1", "status": "RUNNING", "request": params, "details": []}
+
+    def running(self):
+        return None
+
+    def status(self, every=False):
+        return None
+
+    def stop(self):
+        return None
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def made_up_app(tmp_path):
+    """What the server needs of `IgtvApp`."""
+    folders = DataFolders(tmp_path / "igtv").make()
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    task, store = MadeUpTask(folders.temporary), MadeUpStore(studies)
+    options = AppOptions(max_waiting=2, wait_seconds=5.0, max_upload_mb=1.0)
+    app = SimpleNamespace(folders=folders, options=options, studies=str(studies), version="0", task=task, store=store)
+    app.network = NetworkQueue(options.max_waiting, options.wait_seconds)
+    app.models, app.learning = {}, MadeUpLearning()
+    app.infers = lambda: {"igtv": task}
+    app.trainers = lambda: {
+        "igtv": SimpleNamespace(config=lambda: {"max_epochs": 20, "start_from": ["pretrained", "current"]})
+    }
+    app.strategies = lambda: {"first": SimpleNamespace(config=dict)}
+    app.scoring_methods = dict
+    app.datastore = lambda: store
+    app.info = lambda: {"name": "made up", "models": {"igtv": {}}}
+    app.infer = lambda request, datastore=None: run_inference(app, request, datastore)
+    app.next_sample = lambda request: {"id": "case_a", "path": "/srv/studies/case_a.nii.gz"}
+    app.on_save_label = lambda case, label: None
+    app.server_mode = lambda mode: None
+    app.on_init_complete = lambda: None
+    sessions = Sessions(str(folders.sessions))
+    app.sessions = lambda: sessions
+    return app
+
+
+@pytest.fixture
+def serve(made_up_app):
+    """`serve(accounts, origins, client, base_url)` -> a client of the server."""
+
+    def make(accounts=None, origins=(), client=LOCAL, base_url="http://127.0.0.1:8000") -> TestClient:
+        application = create_application(made_up_app, AccessOptions(accounts or Accounts(), origins))
+        return TestClient(application, base_url=base_url, client=client, raise_server_exceptions=False)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def accounts_hash() -> str:
+    return hash_password(PASSWORD)
+
+
+@pytest.fixture
+def accounts(accounts_hash) -> Accounts:
+    """One user."""
+    return Accounts({NAME: accounts_hash})
+
+
+@pytest.fixture
+def local(serve):
+    """Client on the server's own computer, no accounts."""
+    return serve()
+
+
+@pytest.fixture
+def leftovers(made_up_app):
+    """Names of what requests left in the folder of temporary files."""
+    return lambda: [path.name for path in made_up_app.folders.temporary.iterdir()]

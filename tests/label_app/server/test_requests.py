@@ -1,0 +1,269 @@
+"""Ids, tags, parameters, files: what is no plain value of the right kind is refused before anything uses it."""
+
+import io
+import json
+import os
+
+import pytest
+from lib.server.identifiers import image_id
+
+from .conftest import ELSEWHERE
+
+FOREIGN_IDS = [
+    "../secret",
+    "/etc/hostname",
+    "a/b",
+    "a\\b",
+    "..",
+    ".hidden",
+    "a..b",
+    "",
+    "x" * 200,
+    "a b",
+    "a\x00b",
+    "%2e%2e",
+]
+
+
+def volume(local_store, case="case_a") -> bytes:
+    return (local_store.folder / f"{case}.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize("name", FOREIGN_IDS)
+def test_ids_that_are_no_ids(name):
+    with pytest.raises(ValueError, match="no valid image id"):
+        image_id(name)
+
+
+@pytest.mark.parametrize("case", ["case_a", "1.2.840.113619.2.55", "STS_001", "a-b.c"])
+def test_ids_that_are(case):
+    assert image_id(case) == case
+
+
+def test_nothing_outside_the_store_is_written_or_read(local, made_up_app, tmp_path, leftovers):
+    """Images, labels, tags, and inference on a path."""
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    file = {"file": ("x.nii.gz", volume(made_up_app.store))}
+    label = {"label": ("x.nii.gz", volume(made_up_app.store))}
+    for name in ("../x", "..%2Fx", "/tmp/x"):
+        assert local.put("/datastore/image", params={"image": name}, files=file).status_code == 400
+        assert local.put("/datastore/label", params={"image": name}, files=label).status_code == 400
+        for tag in ("../x", "../../lib", "/tmp"):
+            answer = local.put("/datastore/label", params={"image": "case_a", "tag": tag}, files=label)
+            assert answer.status_code == 400 and "tag" in answer.json()["detail"]
+        assert local.get("/datastore/label", params={"label": "case_a", "tag": name}).status_code == 400
+    for path in ("/etc/hostname", str(made_up_app.store.folder / "case_a.nii.gz"), "../case_a"):
+        assert local.post("/infer/igtv", params={"image": path}).status_code == 400
+        assert local.get("/datastore/image", params={"image": path}).status_code == 400
+    assert not made_up_app.task.requests and not made_up_app.store.saved
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert leftovers() == []
+
+
+def test_an_id_that_is_also_a_file_name_is_still_an_id(local, made_up_app, monkeypatch, tmp_path):
+    (tmp_path / "readme.md").write_text("a file in the working folder")
+    monkeypatch.chdir(tmp_path)
+    assert local.post("/infer/igtv", params={"image": "readme.md"}).status_code == 404
+    assert not made_up_app.task.requests
+
+
+@pytest.mark.parametrize("ending", [".py", ".pt", ".zip", ".tar.gz", ".nii.gz.py", ".json", ""])
+def test_only_volumes_are_uploaded(local, made_up_app, ending):
+    for address, field in (("/datastore/image?image=new", "file"), ("/datastore/label?image=case_a", "label")):
+        answer = local.put(address, files={field: (f"x{ending}", b"x")})
+        assert answer.status_code == 415, address
+    assert not made_up_app.store.saved
+
+
+def test_an_uploaded_image_must_be_one(local, made_up_app, leftovers):
+    assert local.put("/datastore/image?image=new", files={"file": ("new.nii.gz", b"text")}).status_code == 400
+    exists = local.put("/datastore/image?image=case_a", files={"file": ("new.nii.gz", volume(made_up_app.store))})
+    assert exists.status_code == 409
+    names = {"file": ("lung.001.nii.gz", volume(made_up_app.store))}
+    assert local.put("/datastore/image", files=names).json() == {"image": "lung.001"}
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize("mark", ["$", "@", "%", " $"])
+def test_configuration_expressions_are_refused(local, made_up_app, mark):
+    """Wherever they stand, also inside lists and under known names."""
+    for params in ({"max_epochs": f"{mark}1 + 1"}, {"name": [f"{mark}x"]}, {f"{mark}key": 1}, {"a": {"b": f"{mark}x"}}):
+        assert local.post("/train/igtv", json=params).status_code == 400, params
+        assert local.post("/train/", json={"igtv": params}).status_code == 400, params
+        assert local.post("/activelearning/first", json=params).status_code == 400, params
+        assert local.post("/infer/igtv?image=case_a", data={"params": json.dumps(params)}).status_code == 400, params
+    assert not made_up_app.learning.started and not made_up_app.task.requests
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"image": "/etc/hostname"},
+        {"model": "other"},
+        {"session": {"image": "/etc/hostname"}},
+        {"model_filename": "../x.pt"},
+        {"device": "cuda:99"},
+        {"result_extension": ".py"},
+        {"result_dtype": "object"},
+        {"result_write_to_file": False},
+        {"foreground": [["a", 1, 2]]},
+        {"foreground": [[1, 2, 3]] * 2001},
+        {"foreground": "x"},
+        {"slice": -1},
+        {"output": "weights"},
+        {"label_tag": "final"},
+        {"threshold": "high"},
+        {"client_id": "x" * 300},
+    ],
+)
+def test_parameters_that_inference_does_not_know(local, made_up_app, params):
+    answer = local.post("/infer/igtv?image=case_a", data={"params": json.dumps(params)})
+    assert answer.status_code == 400 and next(iter(params)) in answer.json()["detail"]
+    assert not made_up_app.task.requests
+
+
+def test_parameters_as_both_viewers_send_them(local, made_up_app):
+    slicer = {
+        "output": "mask",
+        "device": "cpu",
+        "result_extension": ".nrrd",
+        "result_dtype": "uint8",
+        "client_id": None,
+    }
+    ohif = {"result_extension": ".nrrd", "result_dtype": "uint8", "result_compress": False, "restore_label_idx": False}
+    clicks = {"foreground": [[1, 2, 3]], "background": [], "label": "igtv", "roi": [], "reset_state": True, "slice": 2}
+    for params in (slicer, ohif, {**slicer, **clicks}, {"threshold": 0.5}):
+        answer = local.post("/infer/igtv?image=case_a&output=image", data={"params": json.dumps(params)})
+        assert answer.status_code == 200, answer.text
+    assert made_up_app.task.requests[2]["foreground"] == [[1, 2, 3]]
+    assert made_up_app.task.requests[0]["case_id"] == "case_a"
+    assert made_up_app.task.requests[0]["user"] == "local"
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '"x"', "NaN", '{"a": NaN}', "[" * 5000, '{"a":' * 50 + "1" + "}" * 50])
+def test_json_that_is_none(local, text):
+    answer = local.post("/infer/igtv?image=case_a", data={"params": text})
+    assert answer.status_code == 400 and answer.json()["detail"]
+
+
+def test_training_takes_plain_values_only(local, made_up_app):
+    for params in ({"max_epochs": 0}, {"max_epochs": 1.5}, {"gpus": "0"}, {"run_id": "x"}, {"start_from": "elsewhere"}):
+        assert local.post("/train/igtv", json=params).status_code == 400, params
+    assert (
+        local.post("/train/igtv", json={"max_epochs": 3, "start_from": "current", "name": "first"}).status_code == 200
+    )
+    assert made_up_app.learning.started == [
+        ("igtv", {"max_epochs": 3, "start_from": "current", "name": "first", "user": "local"})
+    ]
+
+
+def test_a_second_training_is_refused_or_waits(local, made_up_app):
+    """3D Slicer gets 429, OHIF's way always stands in line."""
+    assert local.post("/train/igtv", json={}).status_code == 200
+    assert local.post("/train/igtv", json={}).status_code == 429
+    assert local.post("/train/igtv?enqueue=true", json={}).status_code == 200
+    assert local.post("/train/", json={"igtv": {"max_epochs": 1}}).status_code == 200
+    assert local.get("/train/?check_if_running=true").status_code == 404
+
+
+CLOSED = [
+    ("GET", "/model/igtv"),
+    ("PUT", "/model/igtv"),
+    ("DELETE", "/model/igtv"),
+    ("GET", "/logs/"),
+    ("GET", "/logs/gpu"),
+    ("POST", "/reload"),
+    ("GET", "/datastore/dataset"),
+    ("DELETE", "/datastore/?id=case_a"),
+    ("DELETE", "/datastore/image?id=case_a"),
+    ("DELETE", "/datastore/label?id=case_a&tag=final"),
+    ("PUT", "/datastore/image/info?image=case_a"),
+    ("PUT", "/datastore/label/info?label=case_a&tag=final"),
+    ("PUT", "/datastore/updatelabelinfo?label=case_a&tag=final"),
+    ("POST", "/infer/wsi/igtv"),
+]
+
+
+@pytest.mark.parametrize("method, path", CLOSED)
+def test_closed_addresses_say_why(local, method, path):
+    answer = local.request(method, path)
+    assert answer.status_code == 403 and len(answer.json()["detail"]) > 10
+
+
+def test_errors_are_json_a_viewer_can_show(local, made_up_app, leftovers):
+    """Unknown names, a failing task: never plain text, never a path of the server."""
+    unknown = [
+        local.post("/infer/other?image=case_a"),
+        local.post("/infer/igtv?image=unknown"),
+        local.post("/activelearning/other", json={}),
+        local.post("/train/other", json={}),
+        local.get("/datastore/label?label=case_a&tag=final"),
+        local.get("/nothing/here"),
+    ]
+    for answer in unknown:
+        assert answer.status_code == 404 and isinstance(answer.json()["detail"], str), answer.url
+    failed = local.post("/infer/igtv?image=case_a", data={"params": json.dumps({"label": "break"})})
+    assert failed.status_code == 500 and "KeyError" in failed.json()["detail"] and "DOE" not in failed.text
+    missing = local.put("/datastore/label")
+    assert missing.status_code == 422 and "image" in missing.json()["detail"]
+    assert leftovers() == []
+
+
+def test_body_limit_announced_and_not(local, made_up_app, leftovers):
+    """1 MB in these tests."""
+    large = {"label": ("x.nii.gz", b"0" * 1_200_000)}
+    assert local.put("/datastore/label?image=case_a", files=large).status_code == 413
+
+    def parts():
+        head = b'--b\r\nContent-Disposition: form-data; name="label"; filename="x.nii.gz"\r\n\r\n'
+        yield head
+        for _ in range(12):
+            yield b"0" * 100_000
+        yield b"\r\n--b--\r\n"
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert local.put("/datastore/label?image=case_a", content=parts(), headers=headers).status_code == 413
+    assert not made_up_app.store.saved and leftovers() == []
+
+
+def test_label_is_handed_on_with_the_verified_name(serve, accounts, made_up_app, leftovers):
+    client = serve(accounts, client=ELSEWHERE)
+    token = client.post("/auth/token", data={"username": "anna", "password": "correct horse battery"}).json()
+    headers = {"Authorization": f"Bearer {token['access_token']}", "User-Agent": "Slicer/5.8"}
+    params = json.dumps({"label_info": [{"name": "igtv", "idx": 1}], "client_id": "somebody else"})
+    answer = client.put(
+        "/datastore/label?image=case_a", data={"params": params}, files={"label": ("a.nrrd", b"mask")}, headers=headers
+    )
+    assert answer.json() == {"image": "case_a", "label": "case_a"}
+    ((case, name, content, tag, given),) = made_up_app.store.saved
+    assert (case, name, content, tag) == ("case_a", "label.nrrd", b"mask", "final")
+    assert (given["user"], given["client_id"], given["client"]) == ("anna", "somebody else", "Slicer/5.8")
+    forged = json.dumps({"user": "ben"})
+    refused = client.put(
+        "/datastore/label?image=case_a", data={"params": forged}, files={"label": ("a.nrrd", b"m")}, headers=headers
+    )
+    assert refused.status_code == 400
+    assert leftovers() == []
+
+
+def test_next_sample_tells_paths_to_this_computer_only(serve, accounts, made_up_app):
+    assert "path" in serve().post("/activelearning/first", json={"client_id": "x"}).json()
+    client = serve(accounts, client=ELSEWHERE)
+    token = client.post("/auth/token", data={"username": "anna", "password": "correct horse battery"}).json()
+    headers = {"Authorization": f"Bearer {token['access_token']}"}
+    assert client.get("/datastore/?output=train", headers=headers).status_code == 403
+    answer = client.post("/activelearning/first", json={}, headers=headers).json()
+    assert answer["id"] == "case_a" and "path" not in answer
+    assert made_up_app.store.info["case_a"]["strategy"]["first"]["user"] == "anna"
+
+
+def test_sessions_hold_two_volumes_and_unpack_nothing(local, made_up_app, leftovers):
+    files = [("files", ("ct.nii.gz", io.BytesIO(b"x"))), ("files", ("pet.nii.gz", io.BytesIO(b"y")))]
+    assert local.put("/session/?uncompress=true", files=files[:1]).status_code == 400
+    assert local.put("/session/", files=[("files", ("x.tar.gz", b"x"))]).status_code == 415
+    assert local.put("/session/", files=[("files", ("../../ct.py", b"x"))]).status_code == 415
+    assert local.put("/session/", files=files[:1] * 3).status_code == 400
+    for session in ("..", "../x", "0" * 36):
+        assert local.post("/infer/igtv", params={"session_id": session}).status_code in (400, 404)
+    assert leftovers() == []
+    assert os.listdir(made_up_app.folders.sessions) == []
