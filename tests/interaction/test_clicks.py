@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from igtv.interaction.clicks import MOST_CLICKS, Click, clicks_from_voxels, voxel_of
 
 CT = np.array([[-2.0, 0, 0, 100], [0, -2, 0, 80], [0, 0, 3, -50], [0, 0, 0, 1]])  # LPS: first voxel right, anterior

@@ -5,7 +5,6 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
-
 from igtv.inference.case_segmenter import CaseSegmenter
 from igtv.interaction.clicks import voxel_of
 from igtv.interaction.likeness import TissueLikeness

@@ -3,7 +3,6 @@
 import nibabel as nib
 import numpy as np
 import pytest
-
 from igtv.interaction.clicks import clicks_from_voxels
 from igtv.interaction.end_slices import apply_end_marks
 from igtv.interaction.likeness import TissueLikeness

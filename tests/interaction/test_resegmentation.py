@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
-
 from igtv.interaction.clicks import clicks_from_voxels, voxel_of
 from igtv.interaction.likeness import TissueLikeness
 from igtv.interaction.resegmentation import resegment
+from scipy import ndimage
 
 from .conftest import affine_of
 

@@ -7,6 +7,8 @@ from typing import Any
 from igtv.learning.selection import STRATEGIES, CaseScore, select
 from monailabel.interfaces.tasks.strategy import Strategy
 
+from lib.server.access import LOCAL_USER
+
 from .given_out import GivenOut
 from .scoring import CaseScorer
 
@@ -75,5 +77,6 @@ class NextCase(Strategy):
 
 
 def annotator_of(request: Mapping[str, Any]) -> str:
-    """Whom a request comes from: who is logged in, else what the viewer says."""
-    return str(request.get("user") or request.get("client_id") or "anonymous")
+    """Whom a request comes from: who is logged in, else what the viewer says, which then is all there is."""
+    user, client = request.get("user"), request.get("client_id")
+    return str(client or user or LOCAL_USER) if user in (None, "", LOCAL_USER) else str(user)

@@ -49,8 +49,7 @@ class CaseScorer:
                 version = self.registry.current()
                 try:
                     self._wait_for_annotators()
-                    self.app.proposals.get(version, requested_case({"case_id": case}, self.app.datastore()), keep=False)
-                    self.book_has(case, version)
+                    self._score(case, version)
                     done["scored"] += 1
                 except Exception as error:  # one bad case must not keep the others from their scores
                     logger.warning("case %s could not be scored: %s", case, error)
@@ -65,11 +64,11 @@ class CaseScorer:
         if not self._running.locked() and self._next() is not None:
             threading.Thread(target=self.score_missing, name="scoring", daemon=True).start()
 
-    def book_has(self, case: str, version: Any) -> None:
-        """Score from the proposal in memory, where the listener had nothing to hear because it was computed before."""
-        if self.book.missing(version, [case]):
-            stored = requested_case({"case_id": case}, self.app.datastore())
-            self.book.record(case, version, self.app.proposals.get(version, stored, keep=False))
+    def _score(self, case: str, version: Any) -> None:
+        stored = requested_case({"case_id": case}, self.app.datastore())
+        proposal = self.app.proposals.get(version, stored, keep=False)
+        if self.book.missing(version, [case]):  # computed before, for a registry with the very same weights
+            self.book.record(case, version, proposal)
 
     def _listen(self, case: InferCase, version: Any, proposal: Any) -> None:
         if version.name == self.registry.name:

@@ -1,0 +1,177 @@
+"""The next case: scores once per model, unlabelled only, no case to two annotators, never waiting for the network."""
+
+import threading
+import time
+
+import pytest
+from lib.activelearning.next_case import annotator_of
+
+from .conftest import PROBABILITIES, CountingSegmenter
+
+
+def ask(app, strategy, who="anna"):
+    return app.strategies[strategy]({"strategy": strategy, "client_id": who}, app.store)
+
+
+def test_offered(app):
+    assert next(iter(app.strategies)) == "uncertainty"
+    assert set(app.strategies) == {"uncertainty", "first", "random", "foreground_random", "diverse"}
+    assert all(strategy.info()["description"] for strategy in app.strategies.values())
+
+
+def test_scores_once_per_model_and_for_the_unlabelled_only(app):
+    app.store.labelled = {"a"}
+    calls = app.proposals.segmenter.calls
+    assert app.scoring({}, app.store) == {"scored": 5, "failed": 0}
+    assert sorted(calls) == ["b", "c", "d", "e", "f"]
+    assert app.scoring({}, app.store) == {"scored": 0, "failed": 0}
+    app.models["igtv"].number = 2
+    app.store.labelled = {"a", "b"}
+    assert app.scoring({}, app.store)["scored"] == 4
+    assert sorted(calls[5:]) == ["c", "d", "e", "f"]
+
+
+def test_scores_survive_a_restart(app):
+    app.scoring({}, app.store)
+    from lib.activelearning.score_book import ScoreBook
+
+    again = ScoreBook(app.folders.scores)
+    assert again.scores(app.models["igtv"].current()) == app.scorer.book.scores(app.models["igtv"].current())
+    assert len(again.scores(app.models["igtv"].current())) == len(PROBABILITIES)
+
+
+def test_damaged_scores_are_made_again(app):
+    app.scoring({}, app.store)
+    (path,) = app.folders.scores.glob("igtv-*.json")
+    path.write_text("{")
+    from lib.activelearning.score_book import ScoreBook
+
+    assert ScoreBook(app.folders.scores).scores(app.models["igtv"].current()) == {}
+
+
+def test_most_uncertain_first(app):
+    """p = 0.6 is nearest to a coin's toss, then 0.7, 0.8, 0.95, 0.99; certain of nothing comes last."""
+    app.scoring({}, app.store)
+    assert [ask(app, "uncertainty")["id"] for _ in range(6)] == ["c", "e", "d", "b", "a", "f"]
+
+
+def test_answer_says_what_the_choice_rests_on(app):
+    app.scoring({}, app.store)
+    answer = ask(app, "uncertainty")
+    assert answer["uncertainty"] == pytest.approx(0.971, abs=2e-3)  # entropy of 0.6 in bits
+    assert answer["tumour_ml"] == pytest.approx(100 * 0.064)
+    assert (answer["model"], answer["model_version"]) == ("igtv", 1)
+
+
+def test_inference_of_an_annotator_counts_as_score(app):
+    from lib.infer.inputs import requested_case
+
+    app.proposals.get(app.models["igtv"].current(), requested_case({"case_id": "d"}, app.store))
+    assert ask(app, "uncertainty")["id"] == "d"
+
+
+@pytest.mark.parametrize("strategy", ["first", "random", "uncertainty", "foreground_random", "diverse"])
+def test_no_case_to_two_annotators(app, strategy):
+    app.scoring({}, app.store)
+    anna = [ask(app, strategy, "anna")["id"] for _ in range(3)]
+    ben = [ask(app, strategy, "ben")["id"] for _ in range(3)]
+    assert sorted(anna + ben) == list("abcdef")
+    assert ask(app, strategy, "cleo") is None
+    assert ask(app, strategy, "anna")["id"] == anna[0]  # her own, which she did not submit
+    app.store.labelled = {ben[0]}
+    assert ask(app, strategy, "cleo") is None
+
+
+def test_all_at_once(app):
+    """Twelve annotators press the button together: six get a case each, six get none."""
+    found, ready = [], threading.Barrier(12)
+
+    def press(number):
+        ready.wait(10)
+        found.append(ask(app, "random", f"annotator {number}"))
+
+    threads = [threading.Thread(target=press, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(answer["id"] for answer in found if answer) == list("abcdef")
+    assert found.count(None) == 6
+
+
+def test_first_is_in_order_and_needs_no_network(app):
+    assert [ask(app, "first")["id"] for _ in range(3)] == ["a", "b", "c"]
+    assert not app.proposals.segmenter.calls
+
+
+def test_labelled_cases_are_not_given(app):
+    app.store.labelled = set("abcde")
+    assert ask(app, "random")["id"] == "f"
+    app.store.labelled.add("f")
+    assert ask(app, "random") is None
+
+
+def test_without_scores_by_chance_and_at_once(app):
+    """The network is slow and busy; the answer does not wait, and the scores come in the background."""
+    release = threading.Event()
+    quick = app.proposals.segmenter
+
+    class Slow(CountingSegmenter):
+        def segment(self, *paths):
+            release.wait(10)
+            return quick.segment(*paths)
+
+    app.proposals.segmenter = Slow()
+    start = time.monotonic()
+    answer = ask(app, "uncertainty")
+    assert time.monotonic() - start < 1
+    assert "by chance" in answer["note"]
+    release.set()
+    until = time.monotonic() + 20
+    while len(app.scorer.book.scores(app.models["igtv"].current())) < 6 and time.monotonic() < until:
+        time.sleep(0.02)
+    rest = [case for case in ["c", "e", "d", "b", "a", "f"] if case != answer["id"]]
+    assert ask(app, "uncertainty")["id"] == rest[0]
+
+
+def test_scoring_lets_annotators_go_first(app):
+    """While somebody has the network, no case is scored."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with app.network.turn():
+            entered.set()
+            leave.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    entered.wait(10)
+    app.scorer.start()
+    time.sleep(0.3)
+    assert not app.proposals.segmenter.calls
+    leave.set()
+    holder.join(10)
+    until = time.monotonic() + 20
+    while len(app.proposals.segmenter.calls) < 6 and time.monotonic() < until:
+        time.sleep(0.02)
+    assert len(app.proposals.segmenter.calls) == 6
+
+
+def test_case_that_cannot_be_scored_does_not_stop_the_others(app, monkeypatch):
+    monkeypatch.setitem(PROBABILITIES, "missing", 0.5)
+    assert app.scoring({}, app.store) == {"scored": 6, "failed": 1}
+    assert app.scorer.problems == {"missing": "no PET"}
+    assert app.scoring({}, app.store) == {"scored": 0, "failed": 0}
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"user": "anna", "client_id": "slicer"}, "anna"),
+        ({"user": "local", "client_id": "slicer-7"}, "slicer-7"),  # nobody logs in: all there is
+        ({"client_id": "slicer-7"}, "slicer-7"),
+        ({"user": None, "client_id": None}, "local"),
+    ],
+)
+def test_whose_case_it_is(request_, expected):
+    assert annotator_of(request_) == expected
