@@ -11,13 +11,13 @@ from igtv.learning.frozen_set import choose_patients, make_frozen_set, read_froz
 from igtv.learning.work import do_work
 
 
-def copy_of(case, folder, **changes):
+def copy_of(original, folder, **changes):
     """The case's files under other names, compressed anew, so that no hash of a file is the same."""
     folder.mkdir()
     copied = {"case": "stranger", "patient": "stranger", **changes}
     for key in ("ct", "pet", "label"):
         path = folder / f"image_{key}.nii.gz"
-        with gzip.open(case[key]) as source, gzip.open(path, "wb", compresslevel=1) as target:
+        with gzip.open(original[key]) as source, gzip.open(path, "wb", compresslevel=1) as target:
             shutil.copyfileobj(source, target)
         copied[key] = str(path)
     return copied
