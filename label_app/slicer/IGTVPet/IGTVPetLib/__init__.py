@@ -1,0 +1,1 @@
+"""What the module IGTV PET asks the server for; works without Slicer."""
