@@ -58,6 +58,11 @@ def reduced(command: str) -> list[str]:
         if "--cross_validation" in command:
             arguments[arguments.index("--num_folds") + 1] = "2"
         return [*arguments, *(CNN_RUN if "segresnet" in command or "dynunet" in command else SMALL_NETWORK_RUN)]
+    if verb in ("retraining", "campaigning"):
+        keys = (argument.removeprefix("--").split("=") for argument in SMALL_NETWORK_RUN)
+        settings = ",".join(f"'{key}':{value}" for key, value in keys)
+        campaign = ["--rounds=1", "--cases_per_round=1", "--strategies=['uncertainty']"]
+        return [*arguments, f"--settings={{{settings}}}", *(campaign if verb == "campaigning" else [])]
     if verb == "evaluating":
         return [*arguments, "--num_workers=0"]
     return arguments
@@ -103,6 +108,8 @@ def test_every_command_runs(workplace, monkeypatch, capfd):
         "pooled/report.html",
         "masks/igtv_00000/pred.nii.gz",
         "one/igtv_00000/uncertainty.nii.gz",
+        "models/igtv/versions/v0002/decision.json",
+        "campaign/campaign.png",
         "model.ts",
         "two/model.pt",
         "clinic/dataset.json",
