@@ -16,3 +16,30 @@ import pytest  # noqa: E402  (the path comes first)
 def label_app_dir() -> Path:
     """Folder of the app."""
     return LABEL_APP
+
+
+@pytest.fixture(scope="session")
+def tools_dir() -> Path:
+    """Folder of programs for trials: a PACS, a browser; on the path."""
+    folder = LABEL_APP / "tools"
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return folder
+
+
+@pytest.fixture
+def orthanc(tools_dir):
+    """An empty PACS; skips with a reason where there is none, fails with CI=true."""
+    from orthanc import Orthanc, missing_programs
+
+    require_programs(missing_programs())
+    with Orthanc() as pacs:
+        yield pacs
+
+
+def require_programs(missing: list[str]) -> None:
+    """Programs that are missing fail with CI=true, and skip elsewhere."""
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(f"{', '.join(missing)} missing (Debian packages), and CI=true says they must be there")
+    if missing:
+        pytest.skip(f"{', '.join(missing)} missing (Debian packages)")

@@ -35,7 +35,7 @@
   }
 
   function labelmap() {
-    return window.cornerstone?.cache?.getVolume(SEGMENTATION);
+    return segments().length ? window.services.segmentationService.getLabelmapVolume(SEGMENTATION) : undefined;
   }
 
   function segments() {
@@ -45,15 +45,15 @@
       .map(([index, segment]) => ({ index: Number(index), name: segment.label || `segment ${index}` }));
   }
 
-  /* SeriesInstanceUID of the image that the labelmap lies on. */
-  function series(volume) {
-    const sets = window.services.displaySetService;
-    const uid = String(volume.referencedVolumeId || '').split(':').pop();
-    const set = sets.getDisplaySetByUID(uid);
-    if (!set) {
+  /* SeriesInstanceUID of the images that the labelmap lies on, by the address they were loaded from. */
+  function series() {
+    const map = window.cornerstoneTools.segmentation.state.getSegmentation(SEGMENTATION).representationData.Labelmap;
+    const slice = window.cornerstone.cache.getImage(map?.imageIds?.[0]);
+    const found = /\/series\/([0-9.]+)\//.exec(slice?.referencedImageId || '');
+    if (!found) {
       throw new Error('OHIF does not say on which series the label was drawn; reload the study.');
     }
-    return set.SeriesInstanceUID;
+    return found[1];
   }
 
   function refreshSegments() {
@@ -122,7 +122,7 @@
       say('This segment is empty. Choose another one, draw, or press "No tumour".', 'bad');
       return;
     }
-    const image = series(volume);
+    const image = series();
     const form = new FormData();
     const name = at('igtv-segment').selectedOptions[0]?.text || LABEL;
     const params = { label_info: [{ name: LABEL, idx: 1 }], client_id: 'OHIF', no_tumour: noTumour };
