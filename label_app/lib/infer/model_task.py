@@ -18,7 +18,7 @@ class ModelTask(InferTask):
 
     Args:
         app: with `models`, `proposals`, `folders`, `datastore()`.
-        model: name of the registry.
+        model: name of the registry, kept as `registry_name`.
         label: name of the segment in viewers.
         kind: how viewers offer it.
         what: first words of the description.
@@ -27,6 +27,7 @@ class ModelTask(InferTask):
 
     def __init__(self, app: Any, model: str, label: str, kind: InferType, what: str, config: Mapping[str, Any]):
         self.app = app
+        self.registry_name = model
         self.registry = app.models[model]
         self.what = what
         super().__init__(kind, {label: 1}, 3, what, dict(config))

@@ -1,0 +1,224 @@
+"""The requests of 3D Slicer's module MONAI Label, in their order, and those of our own module, against the server.
+
+`monailabel.client` is the very client that the Slicer module carries. What surrounds the calls here (first value of
+every option, `.nrrd` and uint8, the order of segments, all clicks every time) is what the module does.
+"""
+
+import importlib
+import shutil
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import uvicorn
+from lib.server.application import AccessOptions, create_application
+from monailabel.client import MONAILabelClient
+from monailabel.client.client import MONAILabelClientException
+
+from .conftest import MISSED_MM, TUMOUR_MM, PetSegmenter, voxel_at
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, studies_made, label_app_dir):
+    """(address, app): the app as it is, but for the network, which is the PET."""
+    studies = tmp_path_factory.mktemp("slicer") / "studies"
+    shutil.copytree(studies_made, studies)
+    app = importlib.import_module("main").IgtvApp(str(label_app_dir), str(studies), {"warm_up": "false"})
+    app.proposals.segmenter = PetSegmenter()
+    config = uvicorn.Config(create_application(app, AccessOptions()), port=0, log_level="error", timeout_keep_alive=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until = time.monotonic() + 60
+    while not server.started and time.monotonic() < until:
+        time.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}", app
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture
+def slicer(served, tmp_path):
+    """The module's client, with the user name of its settings."""
+    return MONAILabelClient(served[0], str(tmp_path), "user-xyz")
+
+
+@pytest.fixture
+def module(label_app_dir, monkeypatch):
+    """Our module's client, found as Slicer finds it."""
+    monkeypatch.syspath_prepend(str(label_app_dir / "slicer" / "IGTVPet"))
+    yield importlib.import_module("IGTVPetLib.client")
+    sys.modules.pop("IGTVPetLib.client", None)
+
+
+def first_values(info, section, name):
+    """`getParamsFromConfig` of the module."""
+    config = info[section][name].get("config", {})
+    return {key: value[0] if isinstance(value, list) else value for key, value in config.items()}
+
+
+def infer(client, model, case, params, session=None):
+    """`MONAILabelLogic.infer` of the module."""
+    params = {**params, "result_extension": ".nrrd", "result_dtype": "uint8"}
+    return client.infer(model, case, params, None, None, session)
+
+
+def submit(client, case, mask, ct, tmp_path, params):
+    """Segments exported to a label map on the CT's grid."""
+    path = tmp_path / "label.nii.gz"
+    nib.save(nib.Nifti1Image(mask.astype(np.uint8), nib.load(ct).affine), path)
+    return client.save_label(case, str(path), params=params)
+
+
+def test_session_of_an_annotator(served, slicer, tmp_path):
+    """Connect, next sample, load, automatic, clicks, submit, next."""
+    address, app = served
+    info = slicer.info()
+    kinds = {name: model["type"] for name, model in info["models"].items()}
+    assert [name for name, kind in kinds.items() if kind == "segmentation"] == ["igtv", "gtv"]
+    assert [name for name, kind in kinds.items() if kind == "deepgrow"] == ["igtv_clicks", "igtv_end_slices"]
+    assert "igtv" in info["labels"]
+    assert next(iter(info["strategies"])) == "uncertainty"
+
+    sample = slicer.next_sample("first", first_values(info, "strategies", "first"))
+    case = sample["id"]
+    assert case == "LPI" and Path(sample["path"]).is_file()  # on the same computer it is loaded from there
+    with urllib.request.urlopen(f"{address}/datastore/image?image={quote_plus(case)}") as answer:
+        (tmp_path / "ct.nii.gz").write_bytes(answer.read())
+    ct = tmp_path / "ct.nii.gz"
+    assert "original" not in slicer.datastore()["objects"][case]["labels"]
+
+    file, params = infer(slicer, "igtv", case, first_values(info, "models", "igtv"))
+    assert list(params["label_names"]) == ["igtv"]
+    proposed = sitk.GetArrayFromImage(sitk.ReadImage(file)).transpose()
+    assert proposed.shape == nib.load(ct).shape and proposed.any()
+
+    # a click on what was missed, one on the edge that is too much; all clicks with every request
+    inside, outside = voxel_at(ct, MISSED_MM), voxel_at(ct, TUMOUR_MM + [0, 0, 13])
+    options = first_values(info, "models", "igtv_clicks")
+    file, params = infer(
+        slicer, "igtv_clicks", case, {"label": "igtv", "foreground": [inside], "background": [outside], **options}
+    )
+    corrected = sitk.GetArrayFromImage(sitk.ReadImage(file)).transpose()
+    assert corrected[tuple(inside)] == 1 and corrected[tuple(outside)] == 0
+    assert params["radius_mm"] == 40.0
+
+    # both labels of /info/ are segments; the second one is empty
+    names = [{"name": name, "idx": number + 1} for number, name in enumerate(info["labels"])]
+    assert submit(slicer, case, corrected, ct, tmp_path, {"label_info": names})["image"] == case
+    stored = nib.load(slicer.download_label(case, "final"))
+    assert (np.asarray(stored.dataobj) == corrected).all()
+    event = app.datastore().labels.current(case).event
+    assert event["model"] == {"name": "igtv", "version": "1"}
+    assert 0.3 < event["edit_dice"] < 1
+
+    assert slicer.info()["datastore"]["completed"] == 1
+    assert slicer.next_sample("first", {})["id"] == "LPS"
+    # loading the labelled case again brings the proposal
+    labels = slicer.datastore()["objects"][case]["labels"]
+    assert set(labels) == {"original", "final"}
+    assert nib.load(slicer.download_label(case, "original")).get_fdata().any()
+
+
+def test_two_annotators(served):
+    """Each gets a case of their own."""
+    anna, ben = (MONAILabelClient(served[0], None, name) for name in ("anna", "ben"))
+    assert anna.next_sample("random", {})["id"] != ben.next_sample("random", {})["id"]
+
+
+def test_end_slice_mark(slicer, served):
+    ct = served[1].studies + "/RAS.nii.gz"
+    voxel = voxel_at(ct, TUMOUR_MM + [0, 0, 6])
+    file, _ = infer(
+        slicer, "igtv_end_slices", "RAS", {"label": "igtv", "foreground": [voxel], "background": [], "radius_mm": 40.0}
+    )
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(file))
+    assert np.flatnonzero(mask.any(axis=(1, 2)))[-1] == voxel[2]
+
+
+def test_own_volume_without_pet(slicer, served, tmp_path):
+    """The module sends the first volume of the scene only: refused in words a user understands."""
+    path = tmp_path / "volume.nii.gz"
+    shutil.copy(served[1].studies + "/RAS.nii.gz", path)
+    session = slicer.create_session(str(path))["session_id"]
+    assert slicer.get_session(session)
+    with pytest.raises(MONAILabelClientException, match=r"pet\.nii\.gz") as refused:
+        infer(slicer, "igtv", "volume", {"output": "mask"}, session)
+    assert "Status: 400" in refused.value.msg
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "message"),
+    [
+        ("igtv_clicks", {"foreground": [[999, 0, 0]]}, "outside the volume"),
+        ("igtv", {"output": "all of it"}, "output"),
+        ("nobody", {}, "no model"),
+    ],
+)
+def test_refusals_are_texts(slicer, served, model, params, message):
+    with pytest.raises(MONAILabelClientException, match=message):
+        infer(slicer, model, "RAS", params)
+    assert not list(served[1].folders.temporary.iterdir())
+
+
+def test_empty_label_needs_a_word(slicer, served, tmp_path):
+    ct = served[1].studies + "/RAS.nii.gz"
+    with pytest.raises(MONAILabelClientException, match="empty"):
+        submit(slicer, "RAS", np.zeros((64, 64, 24)), ct, tmp_path, {"label_info": [{"name": "igtv", "idx": 1}]})
+
+
+def test_our_module_loads_the_pet(module, served, tmp_path):
+    """In SUV, on its own grid, byte by byte the file of the server."""
+    path = module.IgtvClient(served[0]).load_pet("oblique", str(tmp_path))
+    assert path.name == "oblique__pet.nii.gz"
+    assert path.read_bytes() == Path(served[1].studies, "pet", "oblique.nii.gz").read_bytes()
+
+
+def test_our_module_loads_the_uncertainty(module, served, tmp_path):
+    path = module.IgtvClient(served[0], client_id="anna").load_map("oblique", str(tmp_path))
+    image, ct = nib.load(path), nib.load(served[1].studies + "/oblique.nii.gz")
+    assert image.shape == ct.shape and np.allclose(image.affine, ct.affine, atol=1e-4)
+    assert image.get_fdata().max() == pytest.approx(0.469, abs=2e-3)  # entropy of 0.9 in bits
+
+
+def test_our_module_sends_both_volumes(module, served, tmp_path):
+    client = module.IgtvClient(served[0])
+    studies = Path(served[1].studies)
+    session = client.open_session(str(studies / "LPS.nii.gz"), str(studies / "pet" / "LPS.nii.gz"))
+    mask = nib.load(client.segment_session(session, str(tmp_path)))
+    assert mask.get_fdata()[tuple(voxel_at(studies / "LPS.nii.gz", TUMOUR_MM))] == 1
+
+
+def test_our_module_submits_no_tumour(module, served, tmp_path):
+    address, app = served
+    path = tmp_path / "empty.nii.gz"
+    ct = nib.load(app.studies + "/oblique.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros(ct.shape, np.uint8), ct.affine), path)
+    module.IgtvClient(address, client_id="anna").submit_no_tumour("oblique", str(path))
+    (entry,) = (entry for entry in app.datastore().final_labels() if entry["image"] == "oblique")
+    assert entry["no_tumour"] is True
+
+
+def test_our_module_says_what_went_wrong(module, served, tmp_path):
+    client = module.IgtvClient(served[0])
+    with pytest.raises(module.ServerError, match="no image"):
+        client.load_pet("nobody", str(tmp_path))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(module.ServerError, match="does not answer"):
+        module.IgtvClient("http://127.0.0.1:9").load_pet("RAS", str(tmp_path))
+    with pytest.raises(ValueError, match="http://"):
+        module.IgtvClient("127.0.0.1:8000")
+
+
+def test_nothing_is_left_behind(served):
+    """After all requests above, in the folder of temporary files."""
+    time.sleep(0.2)  # files go after the answer was sent
+    assert not list(served[1].folders.temporary.iterdir())
