@@ -15,7 +15,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_two_strategies_and_random(phantom_dir, frozen, weak_model, tiny_settings, tmp_path):
+def test_a_strategy_and_random(phantom_dir, frozen, weak_model, tiny_settings, tmp_path):
     settings = dict(tiny_settings().finetuning)
     settings |= {"epochs": 1, "samples_per_epoch": 1}
     folder = tmp_path / "campaign"
@@ -23,7 +23,7 @@ def test_two_strategies_and_random(phantom_dir, frozen, weak_model, tiny_setting
         "dataset_dir": phantom_dir,
         "datalist": phantom_dir / "dataset.json",
         "model_path": weak_model,
-        "strategies": ("uncertainty", "diverse", "random"),
+        "strategies": ("diverse", "random"),
         "rounds": 1,
         "cases_per_round": 2,
         "device": "cpu",
@@ -33,9 +33,7 @@ def test_two_strategies_and_random(phantom_dir, frozen, weak_model, tiny_setting
     rows = run_campaign(folder, **arguments)
     table = rows_of(folder / "campaign.csv")
     assert [(row["strategy"], row["round"], row["labels"]) for row in table] == [
-        (strategy, number, labels)
-        for strategy in ("uncertainty", "diverse", "random")
-        for number, labels in (("0", "0"), ("1", "2"))
+        (strategy, number, labels) for strategy in ("diverse", "random") for number, labels in (("0", "0"), ("1", "2"))
     ]
     assert len({row["dice"] for row in table if row["round"] == "0"}) == 1  # one start for all
     held_out = {case for case in (folder / "frozen").iterdir() if case.is_dir()}

@@ -18,6 +18,7 @@ from ..evaluation.tables import write_json, write_rows
 from ..inference.case_segmenter import CaseSegmenter
 from ..phantom.dataset import ensure_phantom_dataset
 from .campaign_curve import save_curve
+from .candidate import keep_evaluation, known_evaluation
 from .frozen_set import FrozenSet
 from .gate import GateRule
 from .model_version import ModelVersion
@@ -90,17 +91,21 @@ def run_campaign(
     )
     segmenter = CaseSegmenter(BUNDLE_DIR, device)
     rows: list[dict[str, Any]] = []
+    start: Path | None = None  # evaluation of the weights that all start from
     with tqdm(total=len(strategies) * repeats * rounds, desc="campaign", unit="round") as bar:
         for strategy in strategies:
             for own_seed in range(seed, seed + repeats):
                 home = folder / f"{strategy}_{own_seed}"
                 registry = ModelRegistry(home)
-                registry.seed(model_path, "where the campaign starts")
+                first = registry.seed(model_path, "where the campaign starts")
+                if start is not None:
+                    keep_evaluation(registry, first, frozen, start)
                 choice = Choice(strategy, own_seed, pool, segmenter)
                 for row in _rounds(choice, registry, frozen, home, cycle, rounds, cases_per_round):
                     rows.append(row)
                     bar.update(row["round"] > 0)
                     _write(folder, rows)
+                start = start or known_evaluation(registry, first, frozen)
     logger.info("campaign of %d strategies: %s and %s", len(strategies), folder / TABLE_FILE, folder / CURVE_FILE)
     return rows
 
