@@ -81,6 +81,7 @@ def workplace(tmp_path_factory, bundle_dir, shared_dir):
     """A folder that looks like the repository's root to the commands, so that results land outside of it."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "bundle").symlink_to(bundle_dir)
+    (folder / "label_app").symlink_to(bundle_dir.parent / "label_app")
     (folder / "dicom_export").symlink_to(shared_dir / "data" / "dicom")  # two real PET/CTs with RTSTRUCTs
     return folder
 
@@ -99,6 +100,8 @@ def test_every_command_runs(workplace, monkeypatch, capfd):
             fire.Fire({"ckpt_export": monai.bundle.ckpt_export}, command=arguments)
         elif line.startswith("torchrun"):
             _run_torchrun(line)
+        elif line.startswith("python -m label_app"):
+            _run_label_app(line)
         else:
             pytest.fail(f"the test does not know how to run the README's line: {line}")
     for result in (
@@ -138,4 +141,12 @@ def _run_torchrun(line: str) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", *shlex.split(line)[1:], *SMALL_NETWORK_RUN]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def _run_label_app(line: str) -> None:
+    """A verb as it stands; the server does all of its start but listen, which tests/label_app do."""
+    arguments = shlex.split(line)[3:]
+    command = [sys.executable, "-m", "label_app", *arguments, *(["--check"] if arguments[0].startswith("-") else [])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
