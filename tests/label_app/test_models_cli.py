@@ -57,15 +57,15 @@ def test_rollback_changes_the_current_version_and_says_who(registry, capsys):
     assert run(registry, "rollback", "--user", "anna") == 0
     assert "igtv v0001 is current (igtv v0002 was)" in capsys.readouterr().out
     assert registry.current().number == 1 and registry.history()[-1]["user"] == "anna"
-    assert run(registry, "rollback", "--to", "2") == 0
+    assert run(registry, "rollback", "2") == 0
     assert registry.current().number == 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["rollback", "--to", "3"], "was not accepted"),
-        (["rollback", "--to", "9"], "has no version 9"),
+        (["rollback", "3"], "was not accepted"),
+        (["rollback", "9"], "has no version 9"),
         (["compare", "1", "../x"], "is no version"),
         (["list", "--model", "other"], "there is no model 'other'"),
     ],
