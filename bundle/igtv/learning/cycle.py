@@ -18,6 +18,7 @@ from .work import BUNDLE_DIR, PHASES_FILE, do_work
 
 CYCLE_PREFIX, LOCK_FILE, LOG_FILE, FAILURE_FILE = "cycle_", ".lock", "work.log", "last_failure.log"
 LOOK_EVERY_S = 0.5
+LOCK_WAIT_S = 1.0  # who only looks whether a cycle is under way holds the lock for an instant too
 
 
 class CycleStopped(RuntimeError):
@@ -36,7 +37,7 @@ def cycle_folder(work_dir: Path) -> Iterator[Path]:
         RuntimeError: another cycle is under way in `work_dir`.
     """
     try:
-        with locked(work_dir / LOCK_FILE, wait=False):
+        with locked(work_dir / LOCK_FILE, wait_s=LOCK_WAIT_S):
             for leftover in work_dir.glob(f"{CYCLE_PREFIX}*"):  # its process was killed, or it would hold the lock
                 shutil.rmtree(leftover, ignore_errors=True)
             folder = work_dir / f"{CYCLE_PREFIX}{datetime.now():%Y%m%d_%H%M%S}"
@@ -52,7 +53,7 @@ def cycle_folder(work_dir: Path) -> Iterator[Path]:
 def is_under_way(work_dir: Path) -> bool:
     """Whether a cycle is under way in a folder, in whatever process."""
     try:
-        with locked(work_dir / LOCK_FILE, wait=False):
+        with locked(work_dir / LOCK_FILE, wait_s=0):
             return False
     except BlockingIOError:
         return True

@@ -3,11 +3,12 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..files import replacing
 
@@ -65,17 +66,31 @@ def read_lines(path: str | Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
+def locked(path: str | Path, wait_s: float | None = None) -> Iterator[None]:
     """Hold a lock between processes; it ends with the process that holds it, however that ends.
 
     Args:
         path: the lock's file, made where missing.
-        wait: wait for the lock, or raise at once.
+        wait_s: longest wait for the lock; None: for as long as it takes.
 
     Raises:
-        BlockingIOError: another process holds it and `wait` is false.
+        BlockingIOError: another process still holds it after `wait_s`.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        if wait_s is None:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        else:
+            _lock_within(stream, wait_s)
         yield
+
+
+def _lock_within(stream: IO[str], wait_s: float) -> None:
+    end = time.monotonic() + wait_s
+    while True:
+        try:
+            return fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.05)
