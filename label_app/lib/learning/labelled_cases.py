@@ -7,7 +7,7 @@ from typing import Any
 from igtv.data.datalist import read_datalist
 from igtv.learning.frozen_set import FROZEN_FILE, FrozenSet, choose_patients, make_frozen_set, read_frozen_set
 
-from ..studies.errors import PetMissing
+from ..studies.errors import PetMissing, UnknownImage
 
 MINIMUM_FROZEN = 2
 SEED = 0
@@ -28,7 +28,7 @@ def labelled_cases(datastore: Any) -> list[dict[str, Any]]:
     for entry in datastore.final_labels():
         try:
             images = datastore.case(entry["image"])
-        except PetMissing as problem:
+        except (PetMissing, UnknownImage, OSError) as problem:  # also a PACS that does not answer
             logger.warning("label of %s left out: %s", entry["image"], problem)
             continue
         cases.append(
