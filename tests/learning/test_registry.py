@@ -119,6 +119,14 @@ def test_a_decision_is_made_once(three):
     assert decision["reasons"] == ["worse"]
 
 
+def test_a_damaged_manifest_costs_one_version(three, caplog):
+    manifest = three.version(3).path / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text("{")
+    assert [version.number for version in three.versions()] == [1, 2]
+    assert "v0003 is left out" in caplog.text and three.current().number == 2
+
+
 def test_an_empty_registry_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="seed it"):
         ModelRegistry(tmp_path, "igtv").current()

@@ -75,8 +75,14 @@ class ModelRegistry:
         return self.current()
 
     def versions(self) -> list[ModelVersion]:
-        """All versions, oldest first."""
-        return [self.version(number) for number in self._numbers()]
+        """All versions that can be read, oldest first; others are named in a warning."""
+        found = []
+        for number in self._numbers():
+            try:
+                found.append(self.version(number))
+            except (OSError, ValueError, KeyError) as error:
+                logger.warning("%s %s is left out, it cannot be read: %s", self.name, version_name(number), error)
+        return found
 
     def version(self, number: int) -> ModelVersion:
         """One version.
