@@ -30,6 +30,7 @@ def take_over(app: Any) -> bool:
         return False
     access = access_from_environment()
     checks = lifecycle.begin(app)
+    # a signal ends MONAI Label's server without this; what a training started ends by itself then
     atexit.register(lifecycle.end, app)
     # the lifespan that called us goes on in MONAI Label's application; requests come here from now on
     stock.app.middleware_stack = create_application(app, access, checks)

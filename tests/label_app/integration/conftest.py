@@ -72,11 +72,11 @@ class ServerProcess:
         """Processes that it started."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def stop(self) -> int:
-        """Ask it to end; its exit status."""
+    def stop(self) -> bool:
+        """Ask it to end; whether it did so in order: on request, or by the same signal once it had shut down."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(60) in (0, -signal.SIGTERM)
 
     def kill(self) -> None:
         """End it without asking."""
@@ -107,7 +107,8 @@ def server_process(label_app_dir, bundle_dir, tmp_path_factory):
         command += ["--studies", str(studies), "--port", str(port), *map(str, options)]
         log = tmp_path_factory.mktemp("log") / f"{name}.txt"
         # `label_app` is found in the project's folder; nothing outside it may be needed
-        paths = os.pathsep.join([str(label_app_dir.parent), str(bundle_dir)])
+        first = (environment or {}).get("FIRST_PATH", "")  # before everything else that Python finds
+        paths = os.pathsep.join(filter(None, [first, str(label_app_dir.parent), str(bundle_dir)]))
         settings = {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "IGTV_PASSWORD": ""}
         settings["MONAI_LABEL_RELOAD_APP_LIB"] = "true"  # as it is outside of tests
         server = ServerProcess(command, f"http://127.0.0.1:{port}", log, {**settings, **(environment or {})})

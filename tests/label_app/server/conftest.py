@@ -100,6 +100,14 @@ class MadeUpStore:
         return []
 
 
+class MadeUpStrategy:
+    def config(self):
+        return {}
+
+    def __call__(self, request, datastore):
+        return {"id": "case_a"}
+
+
 class MadeUpLearning:
     def __init__(self):
         self.started: list[tuple] = []
@@ -138,12 +146,11 @@ def made_up_app(tmp_path):
     app.trainers = lambda: {
         "igtv": SimpleNamespace(config=lambda: {"max_epochs": 20, "start_from": ["pretrained", "current"]})
     }
-    app.strategies = lambda: {"first": SimpleNamespace(config=dict)}
+    app.strategies = lambda: {"first": MadeUpStrategy()}
     app.scoring_methods = dict
     app.datastore = lambda: store
     app.info = lambda: {"name": "made up", "models": {"igtv": {}}}
     app.infer = lambda request, datastore=None: run_inference(app, request, datastore)
-    app.next_sample = lambda request: {"id": "case_a", "path": "/srv/studies/case_a.nii.gz"}
     app.on_save_label = lambda case, label: None
     app.server_mode = lambda mode: None
     app.on_init_complete = lambda: None

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
 
+from ...paths import is_remote
 from .. import identifiers, parameters
 from ..access import is_loopback
 from ..background import BackgroundWork
@@ -50,10 +51,11 @@ def next_sample_routes(app: Any) -> APIRouter:
         task = app.strategies()[identifiers.known(strategy, app.strategies(), "strategy")]
         given = parameters.checked(parameters.plain_object(params), parameters.COMMON, task)
         user = request.state.user
-        result = app.next_sample({**given, "strategy": strategy, "user": user})
-        if not result:
+        datastore = app.datastore()
+        result = task({**given, "strategy": strategy, "user": user}, datastore)
+        if not result or not result.get("id"):
             return {}
-        datastore, case = app.datastore(), result["id"]
+        case = identifiers.image_id(result["id"])
         served = {strategy: {"ts": int(time.time()), "client_id": given.get("client_id") or user, "user": user}}
         try:
             info = datastore.get_image_info(case)
@@ -61,8 +63,10 @@ def next_sample_routes(app: Any) -> APIRouter:
             result = {**result, **datastore.get_image_info(case)}
         except OSError:
             logger.warning("could not note that case %s was given to %s", case, user, exc_info=True)
-        if not is_loopback(request.client.host if request.client else ""):
-            result.pop("path", None)  # of use on the same computer only
+        result.pop("path", None)
+        if not is_remote(app.studies) and is_loopback(request.client.host if request.client else ""):
+            # a viewer on the same computer opens the file; others, and those of a PACS, ask for it
+            result["path"] = datastore.get_image_uri(case)
         return result
 
     return router

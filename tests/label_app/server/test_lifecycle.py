@@ -1,0 +1,122 @@
+"""Begin and end of a server: refusals before anything runs, one per folder, nothing left behind."""
+
+import sys
+import tempfile
+from types import SimpleNamespace
+
+import pytest
+from fastapi import FastAPI
+from lib.options import AppOptions
+from lib.paths import BUNDLE_DIR, data_folders
+from lib.server import lifecycle, start
+from lib.server.self_check import Check, check_app
+from lib.server.takeover import take_over
+from lib.server.uploads import empty, private_folder
+from starlette.testclient import TestClient
+
+
+@pytest.fixture
+def app(made_up_app, monkeypatch):
+    """Warm-up and sweeping do nothing; the folder for temporary files is given back."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    made_up_app.warm_up = lambda: None
+    made_up_app.cleanup_sessions = lambda: None
+    yield made_up_app
+    lifecycle.end(made_up_app)
+
+
+def test_one_server_per_data_folder(app):
+    other = SimpleNamespace(**vars(app))
+    lifecycle.begin(app)
+    with pytest.raises(lifecycle.StartRefused, match="another server"):
+        lifecycle.begin(other)
+    lifecycle.end(app)
+    lifecycle.begin(other)
+    lifecycle.end(other)
+
+
+def test_start_clears_what_an_earlier_server_left(app):
+    (app.folders.temporary / "request-old").mkdir()
+    (app.folders.temporary / "request-old" / "label.nii.gz").write_text("x")
+    (app.folders.temporary / "tmpabc.nrrd").write_text("x")
+    lifecycle.begin(app)
+    assert list(app.folders.temporary.iterdir()) == []
+    assert tempfile.gettempdir() == str(app.folders.temporary)
+    assert app.ready.wait(60)
+
+
+def test_a_damaged_model_stops_the_start(app):
+    def damaged():
+        raise ValueError("model.pt is damaged")
+
+    app.models = {"igtv": SimpleNamespace(current=damaged)}
+    with pytest.raises(lifecycle.StartRefused, match="model igtv.*damaged"):
+        lifecycle.begin(app)
+    app.models = {}
+    lifecycle.begin(app)  # the refused start left the folder free
+
+
+def test_checks_never_raise_and_say_what_they_found(app):
+    app.datastore().list_images = lambda: 1 / 0
+    checks = {check.name: check for check in check_app(app)}
+    assert not checks["studies"].ok and "ZeroDivisionError" in checks["studies"].text
+    assert checks["data folder"].ok and checks["OHIF"].ok
+    assert "NOT OK" in str(Check("x", False, "y"))
+
+
+def test_leftovers_are_told_from_files_in_use(tmp_path):
+    (tmp_path / "new").write_text("x")
+    assert empty(tmp_path, older_than_s=60) == 0
+    outside = tmp_path.parent / "outside.txt"
+    outside.write_text("x")
+    (tmp_path / "link").symlink_to(outside)
+    assert empty(tmp_path) == 2 and outside.exists()
+    with pytest.raises(KeyError), private_folder(tmp_path) as folder:
+        (folder / "upload").write_text("x")
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_requests_of_monailabels_own_server_go_through_ours(app, monkeypatch):
+    stock = FastAPI()
+    stock.add_api_route("/info/", lambda: {"stock": True})
+    stock.middleware_stack = stock.build_middleware_stack()
+    monkeypatch.setitem(sys.modules, "monailabel.app", SimpleNamespace(app=stock))
+    monkeypatch.delenv("IGTV_PASSWORD", raising=False)
+    assert take_over(app)
+    client = TestClient(stock, base_url="http://127.0.0.1", client=("127.0.0.1", 1))
+    assert client.get("/info/").json()["name"] == "made up"
+    assert client.put("/model/igtv").status_code == 403
+    assert not take_over(app)  # once
+
+
+def test_refusals_before_anything_is_loaded(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("IGTV_PASSWORD", raising=False)
+    monkeypatch.delenv("IGTV_ACCOUNTS", raising=False)
+    assert start.run(["--studies", str(tmp_path), "--host", "0.0.0.0"]) == 2
+    assert "needs accounts" in capsys.readouterr().err
+    assert start.run(["--studies", str(tmp_path / "nowhere")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert start.run(["--studies", str(tmp_path), "--accounts", str(tmp_path / "none.txt")]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_the_app():
+    options = AppOptions.from_conf({"warm_up": "false", "max_waiting": "3", "wait_seconds": "1.5"})
+    assert (options.warm_up, options.max_waiting, options.wait_seconds) == (False, 3, 1.5)
+    with pytest.raises(ValueError, match="did you mean 'max_waiting'"):
+        AppOptions.from_conf({"max_wating": "3"})
+    with pytest.raises(ValueError, match="true or false"):
+        AppOptions.from_conf({"warm_up": "maybe"})
+    with pytest.raises(ValueError, match="int"):
+        AppOptions.from_conf({"max_waiting": "many"})
+
+
+def test_folders(tmp_path):
+    assert data_folders(str(tmp_path)).root == tmp_path / "igtv"
+    assert data_folders("http://pacs:8042/dicom-web", tmp_path / "x").root == tmp_path / "x"
+    remote = data_folders("http://user:secret@pacs:8042/dicom-web").root
+    assert "secret" not in remote.name and remote.name.startswith("pacs_8042")
+    folders = data_folders(str(tmp_path)).make()
+    assert folders.labels.is_dir() and folders.root.stat().st_mode & 0o077 == 0
+    assert (BUNDLE_DIR / "configs" / "inference.json").is_file()
