@@ -90,7 +90,7 @@ class IgtvApp(MONAILabelApp):
         warm_up(self)
 
     def infer(self, request, datastore=None):
-        """One inference at a time, on cases by their id, whoever asks."""
+        """Inference on cases by their id, never by a path."""
         return run_inference(self, request, datastore)
 
     def on_init_complete(self):

@@ -1,4 +1,4 @@
-"""One inference: the case by its id, never by a path; the task has the network for itself."""
+"""One inference: the case by its id, never by a path."""
 
 import copy
 from pathlib import Path
@@ -9,6 +9,8 @@ from . import identifiers
 
 def run_inference(app: Any, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
     """What MONAI Label's `infer` does, without its way of taking an id for a file on the server.
+
+    The task takes its turn at the network itself, and only where it needs one: a click does not wait for others' cases.
 
     Args:
         app: the app.
@@ -32,8 +34,7 @@ def run_inference(app: Any, request: dict[str, Any], datastore: Any = None) -> d
     else:
         request["case_id"] = identifiers.image_id(request.get("image"))
         request["image"] = datastore.get_image_uri(request["case_id"])
-    with app.network.turn():
-        file, params = task(request)
+    file, params = task(request)
     label, tag = file, "original"
     if save and file and Path(file).exists():
         label = datastore.save_label(request["case_id"], file, tag, {"model": request["model"], "params": params})

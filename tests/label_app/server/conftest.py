@@ -27,8 +27,8 @@ class MadeUpTask:
     description = "made up"
     request_params = {"threshold": float}
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, network: NetworkQueue):
+        self.folder, self.network = folder, network
         self.requests: list[dict] = []
         self.started, self.hold = threading.Event(), threading.Event()
         self.hold.set()
@@ -38,6 +38,10 @@ class MadeUpTask:
         return {"output": ["mask", "probability"], "device": ["cpu"]}
 
     def __call__(self, request: dict):
+        with self.network.turn():
+            return self.compute(request)
+
+    def compute(self, request: dict):
         self.requests.append(request)
         self.together += 1
         self.most_together = max(self.most_together, self.together)
@@ -137,10 +141,11 @@ def made_up_app(tmp_path):
     folders = DataFolders(tmp_path / "igtv").make()
     studies = tmp_path / "studies"
     studies.mkdir()
-    task, store = MadeUpTask(folders.temporary), MadeUpStore(studies)
     options = AppOptions(max_waiting=2, wait_seconds=5.0, max_upload_mb=1.0)
+    network = NetworkQueue(options.max_waiting, options.wait_seconds)
+    task, store = MadeUpTask(folders.temporary, network), MadeUpStore(studies)
     app = SimpleNamespace(folders=folders, options=options, studies=str(studies), version="0", task=task, store=store)
-    app.network = NetworkQueue(options.max_waiting, options.wait_seconds)
+    app.network = network
     app.models, app.learning = {}, MadeUpLearning()
     app.infers = lambda: {"igtv": task}
     app.trainers = lambda: {
