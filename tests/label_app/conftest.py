@@ -1,5 +1,6 @@
 """The app's package `lib` on the path, as MONAI Label puts it there, and small cases to serve."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -27,14 +28,21 @@ def tools_dir() -> Path:
     return folder
 
 
-@pytest.fixture
-def orthanc(tools_dir):
-    """An empty PACS; skips with a reason where there is none, fails with CI=true."""
+@pytest.fixture(scope="session")
+def start_orthanc(tools_dir):
+    """Function that starts a PACS with the DICOM files of a folder; skips where there is none, fails with CI=true."""
     from orthanc import Orthanc, missing_programs
 
     require_programs(missing_programs())
-    with Orthanc() as pacs:
-        yield pacs
+    with contextlib.ExitStack() as running:
+
+        def start(folder: Path | None = None):
+            pacs = running.enter_context(Orthanc())
+            if folder is not None:
+                pacs.fill(folder)
+            return pacs
+
+        yield start
 
 
 def require_programs(missing: list[str]) -> None:

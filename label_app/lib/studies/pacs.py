@@ -47,6 +47,8 @@ class Pacs:
             wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
             stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
         )
+        # its own repeats, seconds apart, would keep an annotator waiting for a PACS that is down
+        self._client.set_http_retry_params(retry=False)
 
     def find_series(self, filters: Mapping[str, str], fields: Sequence[str] = ()) -> list[Dataset]:
         """Series that fit.
