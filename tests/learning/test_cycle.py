@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from igtv.inference.case_segmenter import CaseSegmenter
-from igtv.learning.cycle import CycleFailed, CycleStopped
+from igtv.learning.cycle import CycleFailed, CycleStopped, cycle_folder, is_under_way
 from igtv.learning.progress import ProgressFile, read_progress
 from igtv.learning.retrain import NothingNew, consider, run_cycle
 
@@ -95,8 +95,6 @@ def test_a_cycle_learns_only_what_it_may_and_says_so(registry, cases, frozen, ti
 
 
 def test_two_cycles_at_once_are_refused(registry, cases, frozen, tiny_settings, tmp_path):
-    from igtv.learning.cycle import cycle_folder, is_under_way
-
     with cycle_folder(tmp_path / "work"):
         assert is_under_way(tmp_path / "work")
         with pytest.raises(RuntimeError, match="is under way"):
