@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
+from ..networks.checkpoint import load_weights
 from ..networks.model_card import read_model_card
 from .ct_grid import on_ct_grid, pet_on_ct_grid
 
@@ -128,7 +129,9 @@ class CaseSegmenter:
             }
         )
         parts = {name: parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")}
-        parts["network"] = parser.get_parsed_content("network").to(self.device).eval()
+        network = parser.get_parsed_content("network_def").to(self.device)
+        load_weights(network, model_path)  # not through the config, which would hide why weights do not fit
+        parts["network"] = network.eval()
         parts["card"] = read_model_card(model_path)
         self._models[key] = parts
         while len(self._models) > MODELS_KEPT:
