@@ -29,7 +29,7 @@ def tools_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def start_orthanc(tools_dir):
+def start_orthanc(tools_dir, require_programs):
     """Function that starts a PACS with the DICOM files of a folder; skips where there is none, fails with CI=true."""
     from orthanc import Orthanc, missing_programs
 
@@ -45,9 +45,14 @@ def start_orthanc(tools_dir):
         yield start
 
 
-def require_programs(missing: list[str]) -> None:
-    """Programs that are missing fail with CI=true, and skip elsewhere."""
-    if missing and os.environ.get("CI") == "true":
-        pytest.fail(f"{', '.join(missing)} missing (Debian packages), and CI=true says they must be there")
-    if missing:
-        pytest.skip(f"{', '.join(missing)} missing (Debian packages)")
+@pytest.fixture(scope="session")
+def require_programs():
+    """Function that skips a test when programs are missing, and fails it with CI=true."""
+
+    def require(missing: list[str]) -> None:
+        if missing and os.environ.get("CI") == "true":
+            pytest.fail(f"{', '.join(missing)} missing (Debian packages), and CI=true says they must be there")
+        if missing:
+            pytest.skip(f"{', '.join(missing)} missing (Debian packages)")
+
+    return require

@@ -124,7 +124,7 @@ class PairedDatastore(Datastore):
             path: file as sent.
             user: who was logged in; "" where nobody needs to.
             client: what the client calls itself.
-            params: of the client: `label_info`, `no_tumour`.
+            params: of the client: `label_info`, `no_tumour`, `comment`.
 
         Returns:
             The version, which is on the disk.
@@ -136,6 +136,8 @@ class PairedDatastore(Datastore):
         path, params = Path(path), dict(params or {})
         case, _ = self.resolve(image_id)
         who = {"user": user or "not logged in", "client": client}
+        if params.get("comment"):
+            who["comment"] = str(params["comment"])[:500]
         try:
             grid = read_grid(self.ct_path(case))
             no_tumour = _flag(params.get("no_tumour"))
