@@ -6,6 +6,7 @@ ours and anybody's.
 
 import logging
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class PacsLabels:
     def __init__(self, datastore: Any):
         self._store = datastore
         self._passed_over: set[str] = set()
+        self._push_lock = threading.Lock()
 
     def push(self, version: LabelVersion) -> None:
         """Store a label as SEG and RTSTRUCT. One without tumour cannot be a DICOM object and stays here.
@@ -50,17 +52,22 @@ class PacsLabels:
         """
         if version.no_tumour:
             return
-        objects = self._objects(version)
-        self._store.pacs.store(objects)
-        uids = {f"{one.Modality.lower()}_series_uid": str(one.SeriesInstanceUID) for one in objects}
-        facts = {"case": version.case, "version": version.number}
-        self._store.labels.note({"event": "pacs", "outcome": "stored", **facts, **uids})
+        with self._push_lock:
+            if (version.case, version.number) in self._stored():
+                return
+            objects = self._objects(version)
+            uids = {f"{one.Modality.lower()}_series_uid": str(one.SeriesInstanceUID) for one in objects}
+            event = {"event": "pacs", "case": version.case, "version": version.number, **uids}
+            # known before they can be found in the PACS, so that they never come back as labels of somebody else
+            self._store.labels.note({**event, "outcome": "sent"})
+            self._store.pacs.store(objects)
+            self._store.labels.note({**event, "outcome": "stored"})
 
     def exchange(self) -> None:
         """Take in what is new in the PACS, then offer what it does not have; problems are logged, never raised."""
         try:
-            known = self._known_series()
             listed = self._store.label_series()
+            known = self._known_series()  # after the listing, see `push`
             new = [one for uid, one in listed.items() if uid not in known and uid not in self._passed_over]
             # of one structure drawn here, the SEG comes first: it is the exact one
             for one in sorted(new, key=lambda one: (one.modality != "SEG", one.uid)):
@@ -116,12 +123,16 @@ class PacsLabels:
         names = ("seg_series_uid", "rtstruct_series_uid", "source_series_uid")
         return {str(event[name]) for event in self._store.labels.events() for name in names if event.get(name)}
 
-    def _not_in_pacs(self) -> list[LabelVersion]:
-        stored = {
-            (event.get("case"), event.get("version"))
+    def _stored(self) -> set[tuple[str, int]]:
+        """Versions that the PACS has, as (case, number)."""
+        return {
+            (event["case"], event["version"])
             for event in self._store.labels.events()
-            if event.get("event") == "pacs"
+            if event.get("event") == "pacs" and event.get("outcome") == "stored"
         }
+
+    def _not_in_pacs(self) -> list[LabelVersion]:
+        stored = self._stored()
         current = self._store.labels.all_current().values()
         return [
             version
