@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from igtv.inference.case_segmenter import CaseSegmenter
+from igtv.learning.bound_process import start_bound
 from igtv.learning.cycle import CycleFailed, CycleStopped, cycle_folder, is_under_way
 from igtv.learning.progress import ProgressFile, read_progress
 from igtv.learning.retrain import NothingNew, consider, run_cycle
@@ -184,6 +185,17 @@ def test_the_training_ends_with_the_server_however_that_ends(number, bundle_dir,
     parent.send_signal(number)
     parent.wait(10)
     wait_for(lambda: not any(map(is_alive, (leader, worker, inner))), 15)
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("kill -9 $$", 137), ("exit 0", 0)])
+def test_the_leader_ends_as_its_command_does(script, code, tmp_path):
+    """A worker that the kernel killed for memory is told from one that failed."""
+    assert start_bound(["sh", "-c", script], tmp_path / "log").wait(30) == code
+
+
+def test_a_command_that_is_not_there(tmp_path):
+    assert start_bound(["no-such-program"], tmp_path / "log").wait(30) == 127
+    assert "no-such-program cannot be started" in (tmp_path / "log").read_text()
 
 
 def test_a_failing_training_says_why(registry, cases, frozen, tiny_settings, tmp_path):

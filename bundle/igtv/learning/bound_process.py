@@ -32,7 +32,7 @@ def start_bound(
         environment: of the command; None: this process's own.
 
     Returns:
-        The leader of the group; its return code is that of the command.
+        The leader of the group; its return code is that of the command, 128 + n when signal n ended it.
     """
     launcher = [sys.executable, os.path.abspath(__file__), str(os.getpid()), *command]
     with open(log_path, "ab") as log:
@@ -87,7 +87,8 @@ def main(arguments: Sequence[str]) -> int:
     while True:
         ended, status = os.waitpid(worker, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status) % 256
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code  # by a signal: as shells tell it
         if os.getppid() != parent:
             _end_group()
         time.sleep(0.2)

@@ -117,7 +117,10 @@ def run_cycle(
         learning, checked = split_checked(data.cases, seed)
         progress.update(cases=len(data.cases), new_cases=len(data.new))
         plan = _plan(registry, folder, start, current, frozen, learning, checked, settings, seed)
-        _work(plan, folder, settings, progress, stop or threading.Event())
+        stop = stop or threading.Event()
+        _work(plan, folder, settings, progress, stop)
+        if stop.is_set():
+            raise CycleStopped("the training was stopped; the current model is unchanged")
         progress.update(phase="deciding")
         manifest = {
             "start": {"from": settings.start_from, "version": start.label, "sha256": start.sha256},
