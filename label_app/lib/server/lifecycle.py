@@ -86,11 +86,9 @@ def _sweep(app: Any) -> None:
 
 
 def _warm_up(app: Any) -> None:
-    """Do once what is slow the first time: import the writers, load the weights, compile the kernels."""
+    """Do once what is slow the first time: load the weights, compile the kernels."""
     start = time.monotonic()
     try:
-        import itk  # noqa: F401  (MONAI Label's writer imports it at the first result, which takes seconds)
-
         if app.options.warm_up:
             app.warm_up()
     except Exception:
