@@ -1,13 +1,12 @@
-"""`python -m label_app` and MONAI Label's own command: one server, the same checks, one copy of everything."""
+"""Both ways of starting, `python -m label_app` and MONAI Label's own command: one server, the same checks.
 
-import subprocess
-import sys
+Neither process reaches anything but this computer. (The hardened start without accounts is in the end-to-end test.)
+"""
+
 from pathlib import Path
 
 import pytest
 import requests
-
-from .conftest import ServerProcess
 
 # put in front of everything a process loads: any attempt to reach another computer is noted and fails
 NO_NETWORK = """
@@ -35,61 +34,52 @@ socket.getaddrinfo = lookup
 """
 
 
-@pytest.fixture(scope="module")
-def offline(tmp_path_factory) -> dict[str, str]:
+@pytest.fixture
+def offline(tmp_path) -> dict[str, str]:
     """Environment of a process that reaches nothing but this computer."""
-    folder = tmp_path_factory.mktemp("offline")
+    folder = tmp_path / "offline"
+    folder.mkdir()
     (folder / "sitecustomize.py").write_text(NO_NETWORK)
     return {"FIRST_PATH": str(folder), "NETWORK_ATTEMPTS": str(folder / "attempts.txt")}
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["label_app", "monailabel"])
-def server(request, server_process, patients, offline, tmp_path_factory) -> ServerProcess:
-    """Without warm-up, since nothing is inferred here."""
-    data_dir = tmp_path_factory.mktemp("data")
+@pytest.mark.parametrize("stock", [False, True], ids=["label_app with a password", "monailabel"])
+def test_server_answers_checks_and_ends(stock, server_process, patients, offline, tmp_path):
+    """With a password nothing is answered before MONAI Label's client has logged in, as 3D Slicer does."""
+    data_dir = tmp_path / "data"
     options = ["--conf", "data_dir", str(data_dir), "--conf", "warm_up", "false"]
-    server = server_process(patients / "studies", *options, stock=request.param, environment=offline, name="start")
-    server.data_dir = data_dir
-    server.start()
-    yield server
-    server.kill()
-
-
-def test_server_answers_checks_and_ends(server, patients, offline):
-    info = requests.get(f"{server.url}/info/").json()
+    environment = {**offline, "IGTV_PASSWORD": "" if stock else "a shared password"}
+    server = server_process(patients / "studies", *options, stock=stock, environment=environment, name="start").start()
+    client, headers = server.client(tmp_path / "client"), {}
+    assert client.auth_enabled() is not stock
+    if not stock:
+        assert requests.get(f"{server.url}/info/").status_code == 401 and not client.auth_valid_token()
+        token = client.auth_token("anna", "a shared password")
+        client.update_auth(token)
+        headers = {"Authorization": f"Bearer {token['access_token']}"}
+        assert client.auth_valid_token()
+    info = client.info()
     assert info["name"] == "IGTV on PET/CT" and info["datastore"]["total"] == 3
-    health = requests.get(f"{server.url}/health").json()
+    health = requests.get(f"{server.url}/health", headers=headers).json()
     assert health["ok"], health
-    for method, path in (("PUT", "/model/igtv"), ("POST", "/reload"), ("GET", "/logs/")):
-        assert requests.request(method, server.url + path).status_code == 403, path
-    assert requests.post(f"{server.url}/infer/igtv?image=/etc/hostname").status_code == 400
-    assert requests.post(f"{server.url}/train/igtv", json={"max_epochs": "$1"}).status_code == 400
-    foreign = requests.get(f"{server.url}/info/", headers={"Origin": "https://evil.example"})
-    assert "access-control-allow-origin" not in foreign.headers
-    assert requests.get(f"{server.url}/info/", headers={"Host": "rebound.example"}).status_code == 403
-    with (patients / "labels" / "STS_042.nii.gz").open("rb") as file:
-        saved = requests.put(f"{server.url}/datastore/label?image=STS_042", files={"label": file})
-    assert saved.status_code == 200, saved.text
-    assert (server.data_dir / "labels" / "final" / "STS_042.nii.gz").is_file()
-    second = [sys.executable, "-m", "label_app", "--studies", str(patients / "studies"), "--data_dir", server.data_dir]
-    result = subprocess.run(second, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=300)
-    assert result.returncode == 2 and "another server" in result.stderr
-    assert server.stop()
-    assert not any((server.data_dir / "temporary").iterdir())
-    assert not Path(offline["NETWORK_ATTEMPTS"]).exists(), Path(offline["NETWORK_ATTEMPTS"]).read_text()
-
-
-def test_password_over_the_wire(server_process, patients, tmp_path):
-    """MONAI Label's client logs in as 3D Slicer does; without a token nothing is answered."""
-    options = ["--data_dir", tmp_path / "data", "--conf", "warm_up", "false"]
-    environment = {"IGTV_PASSWORD": "a shared password"}
-    server = server_process(patients / "studies", *options, environment=environment, name="password").start()
-    client = server.client(tmp_path / "client")
-    assert client.auth_enabled() and not client.auth_valid_token()
-    assert requests.get(f"{server.url}/info/").status_code == 401
-    client.update_auth(client.auth_token("anna", "a shared password"))
-    assert client.auth_valid_token() and client.info()["models"]
+    check_refusals(server.url, headers)
     label = str(patients / "labels" / "STS_042.nii.gz")
     client.save_label("STS_042", label, "final", {"label_info": [{"name": "igtv", "idx": 1}]})
-    assert '"anna"' in (tmp_path / "data" / "labels" / "audit.jsonl").read_text()
+    assert (data_dir / "labels" / "final" / "STS_042.nii.gz").is_file()
+    user = "local" if stock else "anna"
+    assert f'"{user}"' in (data_dir / "labels" / "audit.jsonl").read_text()
     assert server.stop()
+    assert list((data_dir / "temporary").iterdir()) == []
+    attempts = Path(offline["NETWORK_ATTEMPTS"])
+    assert not attempts.exists(), attempts.read_text()
+
+
+def check_refusals(url: str, headers: dict[str, str]) -> None:
+    """One of each kind; all of them are tested without a process."""
+    for method, path in (("PUT", "/model/igtv"), ("POST", "/reload"), ("GET", "/logs/")):
+        assert requests.request(method, url + path, headers=headers).status_code == 403, path
+    assert requests.post(f"{url}/infer/igtv?image=/etc/hostname", headers=headers).status_code == 400
+    assert requests.post(f"{url}/train/igtv", json={"max_epochs": "$1"}, headers=headers).status_code == 400
+    foreign = {**headers, "Origin": "https://evil.example"}
+    assert "access-control-allow-origin" not in requests.get(f"{url}/info/", headers=foreign).headers
+    assert requests.post(f"{url}/activelearning/first", json={}, headers=foreign).status_code == 403
