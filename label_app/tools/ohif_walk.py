@@ -135,6 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dicom", type=Path, required=True, help="folder with CT and PET of one patient")
     parser.add_argument("--output", type=Path, required=True, help="folder for the pictures")
+    parser.add_argument("--port", type=int, default=8000, help="of the server while the pictures are made")
     chosen = parser.parse_args()
     with Orthanc() as pacs, tempfile.TemporaryDirectory() as folder, Browser() as browser:
         pacs.fill(chosen.dicom)
@@ -143,10 +144,11 @@ def main() -> None:
         make_account(accounts)
         command = [sys.executable, "-m", "label_app"]
         options = ["--studies", pacs.address, "--data_dir", f"{folder}/data", "--accounts", str(accounts)]
-        server = subprocess.Popen([*command, *options, "--port", "8000"], cwd=ROOT)
+        address = f"http://127.0.0.1:{chosen.port}"
+        server = subprocess.Popen([*command, *options, "--port", str(chosen.port)], cwd=ROOT)
         try:
-            wait_for(lambda: _answers("http://127.0.0.1:8000"), SECONDS, "the server")
-            print(walk(browser, "http://127.0.0.1:8000", study, chosen.output))
+            wait_for(lambda: _answers(address), SECONDS, "the server")
+            print(walk(browser, address, study, chosen.output))
         finally:
             server.terminate()
             server.wait(60)

@@ -107,3 +107,6 @@ def test_annotator_corrects_and_submits_in_ohif(server, client, data, proposal, 
     assert "Stored as version 2" in seen.said
     stored = sitk.ReadImage(str(data / "store" / "labels" / "final" / f"{CT}.nii.gz"))
     assert np.array_equal(sitk.GetArrayFromImage(stored), expected)
+    store = data / "store"
+    assert not list(store.rglob(".writing-*")) and not list((store / "temporary").iterdir())
+    assert not [path for path in store.iterdir() if path.name.startswith("tmp")]
