@@ -67,30 +67,30 @@ def test_dicomweb_is_passed_on(client, pacs, path):
     assert "set-cookie" not in answer.headers and "sandbox" in answer.headers["content-security-policy"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "..%2Fsystem",
-        "..%2f..%2finstances",
-        "%2e%2e/system",
-        "studies/../../system",
-        "studies/..%2F..%2Fsystem",
-        f"studies/{UID}%2F..%2F..%2Fsystem",
-        "studies/..",
-        "studies/1..2",
-        "system",
-        "instances/abc/file",
-        "tools/find",
-        "studies%3Fx",
-        "studies%0d%0aX:1",
-        f"studies/{UID}/series/{UID}/instances/{UID}/bulk/%2e%2e",
-    ],
-)
-def test_the_rest_of_the_pacs_is_out_of_reach(client, pacs, path):
-    for operation in ("qido/", "wado/", "stow/", ""):
-        for method in ("GET", "POST"):
-            answer = client.request(method, f"/proxy/dicom/{operation}{path}")
-            assert answer.status_code in (403, 404, 405), (method, operation, path)
+OUT_OF_REACH = [
+    "..%2Fsystem",
+    "..%2f..%2finstances",
+    "%2e%2e/system",
+    "studies/../../system",
+    "studies/..%2F..%2Fsystem",
+    f"studies/{UID}%2F..%2F..%2Fsystem",
+    "studies/..",
+    "studies/1..2",
+    "system",
+    "instances/abc/file",
+    "tools/find",
+    "studies%3Fx",
+    "studies%0d%0aX:1",
+    f"studies/{UID}/series/{UID}/instances/{UID}/bulk/%2e%2e",
+]
+
+
+def test_the_rest_of_the_pacs_is_out_of_reach(client, pacs):
+    for path in OUT_OF_REACH:
+        for operation in ("qido/", "wado/", "stow/", ""):
+            for method in ("GET", "POST"):
+                answer = client.request(method, f"/proxy/dicom/{operation}{path}")
+                assert answer.status_code in (403, 404, 405), (method, operation, path)
     assert pacs[1] == []
 
 
