@@ -1,10 +1,12 @@
 """Who gets an answer, and which pages may ask in a user's name."""
 
+import io
+
 import pytest
 from lib.server.access import COOKIE, host_name, is_loopback
 from lib.server.accounts import Accounts, hash_password, matches, read_accounts, write_account
 from lib.server.routes.login import local_target
-from lib.server.start import access_options, options
+from lib.server.start import access_options, add_account, options
 
 from .conftest import ELSEWHERE, NAME, PASSWORD
 
@@ -116,6 +118,17 @@ def test_accounts_file_keeps_hashes_only(tmp_path):
     file.write_text("anna:plain\n")
     with pytest.raises(ValueError, match="line 1"):
         read_accounts(file, {})
+
+
+def test_account_verb(tmp_path, monkeypatch, capsys):
+    """With the password on standard input, as scripts give it; it is never an argument."""
+    file = tmp_path / "accounts.txt"
+    monkeypatch.setattr("sys.stdin", io.StringIO("a long password\n"))
+    assert add_account(["anna", "--file", str(file)]) == 0
+    assert read_accounts(file, {}).login("anna", "a long password", "::1") == "anna"
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    assert add_account(["ben", "--file", str(file)]) == 2
+    assert "at least" in capsys.readouterr().err and "ben" not in file.read_text()
 
 
 def test_shared_password_takes_the_name_that_is_given():
