@@ -1,9 +1,11 @@
 """Local segmentation anew round clicks: the network's opinion, the tissue's likeness to the clicked one, nothing far.
 
 A click speaks for the tissue that can be reached from it through similar tissue: with the strength (in logits)
-`STRENGTH * (1 - arrival / radius)`, positive inside, negative outside the tumour. It is added to the network's logit,
-which is held within `LOGIT_LIMIT`, so that a click can overrule a network that is very sure and very wrong. Voxels
-change only in one piece with a click, and none lies farther from a click than the radius.
+`STRENGTH * (1 - arrival / reach)`, positive inside, negative outside the tumour. It is added to the network's logit,
+which is held within `LOGIT_LIMIT`, so that a click can overrule a network that is very sure and very wrong. The reach
+is the radius, or some times the click's distance to the border of the mask that the clicks before it made: a click
+beside a border means the border, which is wrong by a few millimetres, and not the whole tumour or lung. Voxels change
+only in one piece with a click, and none lies farther from a click than the radius.
 """
 
 from collections.abc import Sequence
@@ -18,6 +20,8 @@ RADIUS_MM = 40.0  # chosen, as the numbers below, on the 25 training patients of
 STRENGTH = 10.0
 LOGIT_LIMIT = 3.0
 LOGIT_MARGIN = 0.5  # the proposal may differ from probability > 0.5 (largest part only): its side counts at least this
+BORDERS = 8.0  # a click reaches this many times its distance to the border of the mask so far
+SMALLEST_REACH_MM = 10.0
 OBEYING_RADIUS_MM = 3.0  # this close to a click nothing contradicts it
 
 _PIECES = ndimage.generate_binary_structure(3, 1)
@@ -38,7 +42,7 @@ def resegment(
         mask: the proposal, same shape, boolean or 0 and 1; stays as it is.
         tissue: CT and PET of the case on the same grid.
         affine: 4 x 4, voxel index -> patient RAS mm; any orientation.
-        clicks: all clicks so far; their order does not matter.
+        clicks: all clicks so far; those inside are taken first, in their order, then those outside.
         radius_mm: nothing farther from every click than this changes.
 
     Returns:
@@ -62,17 +66,22 @@ def resegment(
     proposed = result[box]
     evidence = np.zeros(proposed.shape, np.float32)
     reached = np.zeros(proposed.shape, bool)
-    for voxel, near in nearby.items():
+    logits = _logits(probability[box], proposed)
+    now, said = proposed, {}
+    for voxel in sorted(voxels, key=lambda voxel: not voxels[voxel]):  # inside first, as viewers list them
+        near, place = nearby[voxel], tuple(np.subtract(voxel, start).tolist())
         part = tuple(slice(a.start - s, a.stop - s) for a, s in zip(near.box, start, strict=True))
         within = near.distance_mm <= radius_mm
-        strength = STRENGTH * np.clip(1 - near.arrival_mm / radius_mm, 0, 1) * within
+        border_mm = float(near.distance_mm[now[part] != now[place]].min(initial=np.inf))
+        reach_mm = min(radius_mm, max(SMALLEST_REACH_MM, BORDERS * border_mm))
+        strength = STRENGTH * np.clip(1 - near.arrival_mm / reach_mm, 0, 1) * within
         strength[near.distance_mm <= OBEYING_RADIUS_MM] += 10 * STRENGTH
         evidence[part] += strength if voxels[voxel] else -strength
         reached[part] |= within
-    wanted = np.where(reached, _logits(probability[box], proposed) + evidence > 0, proposed)
-    changed = _in_one_piece_with_clicks(proposed, wanted, voxels, start)
+        said[place] = voxels[voxel]
+        now = _in_one_piece_with_clicks(proposed, np.where(reached, logits + evidence > 0, proposed), said)
     result = result.copy()
-    result[box] = changed
+    result[box] = now
     return result
 
 
@@ -99,11 +108,10 @@ def _union(boxes: Sequence[tuple[slice, slice, slice]]) -> tuple[slice, slice, s
 
 
 def _in_one_piece_with_clicks(
-    proposed: np.ndarray, wanted: np.ndarray, voxels: dict[tuple[int, int, int], bool], start: Sequence[int]
+    proposed: np.ndarray, wanted: np.ndarray, places: dict[tuple[int, int, int], bool]
 ) -> np.ndarray:
     """What was added only where it hangs together with a click inside, what was taken only with one outside."""
     result = proposed.copy()
-    places = {tuple(np.subtract(voxel, start).tolist()): inside for voxel, inside in voxels.items()}
     for place, inside in places.items():
         wanted[place] = inside
     for inside in (True, False):

@@ -1,6 +1,7 @@
 """An annotator who is simulated: clicks in the largest error, a little off its middle, again and again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -52,7 +53,7 @@ def next_click(
     return clicks_from_voxels([voxel], affine, bool(label[tuple(voxel)]))[0]
 
 
-def dice_by_clicks(
+def corrections(
     probability: np.ndarray,
     mask: np.ndarray,
     label: np.ndarray,
@@ -61,16 +62,36 @@ def dice_by_clicks(
     count: int,
     rng: np.random.Generator,
     radius_mm: float = RADIUS_MM,
-) -> Sequence[float]:
-    """Dice of the proposal and after 1, 2, ... `count` simulated clicks (all of them sent each time, as viewers do)."""
+) -> Iterator[tuple[list[Click], np.ndarray]]:
+    """Click `count` times, each time where the largest error is then.
+
+    Args:
+        probability, mask, tissue, affine, radius_mm: as for `resegment`.
+        label: the truth, (X, Y, Z).
+        count: clicks; when mask and truth agree, no further ones come but the mask still does.
+        rng: source of the jitter.
+
+    Yields:
+        All clicks so far and the mask they make of the proposal, as viewers send them: `count` times.
+    """
     label = np.asarray(label) != 0
     now = np.asarray(mask) != 0
     clicks: list[Click] = []
-    scores = [dice(now, label)]
     for _ in range(count):
         click = next_click(now, label, affine, rng)
         if click is not None:
             clicks.append(click)
             now = resegment(probability, mask, tissue, affine, clicks, radius_mm)
-        scores.append(dice(now, label))
-    return scores
+        yield list(clicks), now
+
+
+def dice_by_clicks(mask: np.ndarray, label: np.ndarray, **scene: Any) -> list[float]:
+    """Dice of the proposal and after 1, 2, ... clicks.
+
+    Args:
+        mask, label: the proposal and the truth, (X, Y, Z).
+        scene: further arguments of `corrections`.
+    """
+    truth = np.asarray(label) != 0
+    steps = corrections(mask=mask, label=label, **scene)
+    return [dice(np.asarray(mask) != 0, truth), *(dice(now, truth) for _, now in steps)]
