@@ -40,7 +40,8 @@ class _Segment:
         self.rates = A.view(groups, channels // groups, states)
         self.B = B.permute(3, 0, 1, 2).unsqueeze(3)
         self.C = C.permute(3, 0, 1, 2).unsqueeze(3)
-        self.decay = torch.exp(self.step * self.rates)
+        # exp(s A) - 1: a decay near 1, rounded to fp32, would be wrong in the same direction at every step.
+        self.change = torch.expm1(self.step * self.rates)
 
     def time_first(self, tensor: Tensor) -> Tensor:
         """(batch, D, steps) -> (steps, batch, groups, channels of the group, 1)."""
@@ -54,15 +55,16 @@ class _Segment:
     def run(self, state: Tensor) -> Tensor:
         """States after every step, from the state before the first."""
         states = (self.step * self.u) * self.B
-        for decay_t, state_t in zip(self.decay.unbind(0), states.unbind(0), strict=True):
-            state = state_t.addcmul_(decay_t, state)
+        for change_t, state_t in zip(self.change.unbind(0), states.unbind(0), strict=True):
+            state = state_t.addcmul_(change_t, state).add_(state)
         return states
 
     def run_back(self, grad_y: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of the states after every step, and what flows into the segment before."""
         grads = grad_y * self.C
-        for decay_t, grad_t in zip(reversed(self.decay.unbind(0)), reversed(grads.unbind(0)), strict=True):
-            carry = decay_t * grad_t.add_(carry)
+        for change_t, grad_t in zip(reversed(self.change.unbind(0)), reversed(grads.unbind(0)), strict=True):
+            grad_t.add_(carry)
+            carry = torch.addcmul(grad_t, change_t, grad_t)
         return grads, carry
 
 
@@ -113,7 +115,7 @@ def backward(u, delta, A, B, C, D, delta_bias, delta_softplus: bool, kept: Tenso
             grad_B[part, ..., time] = (grads * (segment.step * segment.u)).sum(3).permute(1, 2, 3, 0)
             input_grad = (grads * segment.B).sum(-1, keepdim=True)
             previous = torch.cat([before[None], states[:-1]])
-            decay_grad = previous.mul_(grads).mul_(segment.decay)
+            decay_grad = previous.mul_(grads).mul_(torch.exp(segment.step * segment.rates))
             step_grad = (decay_grad * segment.rates).sum(-1, keepdim=True) + input_grad * segment.u
             if delta_softplus:
                 step_grad = step_grad * torch.sigmoid(segment.raw)
