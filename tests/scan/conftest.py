@@ -44,15 +44,15 @@ def make_problem():
 
 @pytest.fixture(scope="session")
 def make_map_problem():
-    """(batch, H, W, D, N, R) -> x, x_proj_weight, dt_proj_weight, dt_proj_bias, A, D in fp32."""
+    """(batch, H, W, D, N, R, kind) -> x, x_proj_weight, dt_proj_weight, dt_proj_bias, A, D in fp32."""
 
-    def make(batch, height, width, channels, states, rank, seed=0):
+    def make(batch, height, width, channels, states, rank, kind="trained", seed=0):
         generator = torch.Generator().manual_seed(seed)
 
         def normal(*shape):
             return torch.randn(*shape, generator=generator)
 
-        return [
+        x, x_proj, dt_proj, bias, A, D = [
             torch.nn.functional.silu(normal(batch, height, width, channels)),
             normal(4, rank + 2 * states, channels) * channels**-0.5,
             normal(4, channels, rank) * rank**-0.5,
@@ -60,6 +60,9 @@ def make_map_problem():
             -torch.arange(1.0, states + 1).repeat(4 * channels, 1) * torch.exp(0.3 * normal(4 * channels, states)),
             normal(4 * channels),
         ]
+        if kind == "long_memory":
+            bias, A = bias - 8, 1e-2 * A  # decay within 1e-7 of 1
+        return [x, x_proj, dt_proj, bias, A, D]
 
     return make
 

@@ -49,10 +49,17 @@ def test_hard_numerics_over_16384_steps(make_problem, errors_of, kind, states):
     _check(errors_of(partial(selective_scan, delta_softplus=True), make_problem(1, 1, 16, states, 16384, kind)))
 
 
-def test_long_memory_over_16384_steps(make_problem, errors_of):
-    """A decay within 1e-7 of 1 has hardly a bit left in fp32, whoever computes it."""
-    problem = make_problem(1, 1, 32, 16, 16384, "long_memory")
+@pytest.mark.parametrize("states", [1, 4, 16])
+def test_long_memory_over_16384_steps(make_problem, errors_of, states):
+    """A decay within 1e-7 of 1 has hardly a bit left in fp32: the back ends must compute with its distance from 1."""
+    problem = make_problem(1, 1, 32, states, 16384, "long_memory")
     _check(errors_of(partial(selective_scan, delta_softplus=True), problem), gradient_limit=5e-5)
+
+
+@pytest.mark.parametrize("states", [1, 4, 16])
+def test_long_memory_of_a_map(make_map_problem, errors_of, states):
+    problem = make_map_problem(1, 128, 128, 16, states, 2, "long_memory")
+    _check(errors_of(selective_scan_2d, problem), gradient_limit=5e-5)
 
 
 def test_step_size_without_softplus(make_problem, errors_of):

@@ -9,10 +9,10 @@ import pytest
 import torch
 from igtv.scan import selective_scan
 
-# (batch, groups, channels per group, N, L), kind
+# (batch, groups, channels per group, N, L), kind; the interpreter needs 0.1 ms per state and step.
 CASES = [
     ((2, 3, 2, 5, 70), "trained"), ((1, 2, 3, 1, 129), "large_delta"), ((1, 1, 2, 16, 64), "negative_A"),
-    ((1, 1, 2, 4, 260), "long_memory"), ((1, 2, 2, 8, 1), "initial"),
+    ((1, 2, 2, 8, 1), "initial"), *(((1, 1, 1, *sizes), "long_memory") for sizes in [(1, 2048), (4, 512), (16, 130)]),
 ]  # fmt: skip
 # In a process of its own: the interpreter must be asked for before Triton is imported.
 SCRIPT = """
@@ -53,14 +53,22 @@ def errors(make_problem, make_map_problem, tmp_path_factory, bundle_dir):
 
 @pytest.mark.parametrize("case", range(len(CASES) + 2))
 def test_triton_interpreted(errors, case):
+    long_memory = 0 < case <= len(CASES) and CASES[case - 1][1] == "long_memory"
     assert errors[case][0] <= 1e-6
-    assert max(errors[case][1:]) <= 1e-5
+    assert max(errors[case][1:]) <= (5e-5 if long_memory else 1e-5)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("sizes", [(2, 4, 24, 16, 1024), (1, 2, 5, 1, 129), (1, 4, 16, 4, 16384)], ids=str)
-def test_triton_on_the_gpu(make_problem, gradients_of, relative_error, sizes):
-    problem = [tensor.cuda() for tensor in make_problem(*sizes, "trained")]
+@pytest.mark.parametrize(
+    "sizes, kind",
+    [
+        ((2, 4, 24, 16, 1024), "trained"), ((1, 2, 5, 1, 129), "trained"), ((1, 4, 16, 4, 16384), "trained"),
+        *(((1, 1, 32, states, 16384), "long_memory") for states in (1, 4, 16)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_triton_on_the_gpu(make_problem, gradients_of, relative_error, sizes, kind):
+    problem = [tensor.cuda() for tensor in make_problem(*sizes, kind)]
     grad_y = torch.randn(problem[0].shape, device="cuda")
 
     def run(backend, tensors):
@@ -69,4 +77,4 @@ def test_triton_on_the_gpu(make_problem, gradients_of, relative_error, sizes):
     (y, gradients), (truth, true_gradients) = run("triton", problem), run("torch", [t.double() for t in problem])
     assert relative_error(y, truth) <= 1e-6
     for gradient, true_gradient in zip(gradients, true_gradients, strict=True):
-        assert relative_error(gradient, true_gradient) <= 1e-5
+        assert relative_error(gradient, true_gradient) <= (5e-5 if kind == "long_memory" else 1e-5)

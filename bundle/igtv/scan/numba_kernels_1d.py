@@ -121,10 +121,10 @@ def backward_1d(
     size = TILE * LANES
     u_tile, step, slope, step_u = scratch[:size], scratch[size:], scratch[2 * size :], scratch[3 * size :]
     dy, grad_input, grad_decay = scratch[4 * size :], scratch[5 * size :], scratch[6 * size :]
-    decays, before = scratch[7 * size :], scratch[9 * size :]
+    scales, rests, before = scratch[7 * size :], scratch[9 * size :], scratch[11 * size :]
     shared = (TILE * N + LANES - 1) // LANES * LANES
-    B_tile, C_tile = scratch[11 * size :], scratch[11 * size + shared :]
-    sum_start = 11 * size + 2 * shared
+    B_tile, C_tile = scratch[13 * size :], scratch[13 * size + shared :]
+    sum_start = 13 * size + 2 * shared
     sums_B, sums_C = scratch[sum_start : sum_start + shared * LANES], scratch[sum_start + shared * LANES :]
     grad_state = scratch[sum_start + 2 * shared * LANES :]
     zero = broadcast(ZERO)
@@ -158,7 +158,7 @@ def backward_1d(
                 scan_tile_backward(
                     N, steps, rates, packed * N, kept, (item * tiles + tile) * N * LANES,
                     grad_state, (block - first_block) * N * LANES, grad_rates, packed * N,
-                    step, step_u, dy, B_tile, C_tile, grad_input, grad_decay, sums_B, sums_C, decays, before,
+                    step, step_u, dy, B_tile, C_tile, grad_input, grad_decay, sums_B, sums_C, scales, rests, before,
                 )  # fmt: skip
                 finish_backward(
                     steps, delta_softplus, u_tile, step, slope, dy, load(skip, packed), grad_input, grad_decay,
@@ -177,4 +177,4 @@ def forward_scratch_1d(N: int) -> int:
 
 def backward_scratch_1d(N: int, blocks: int) -> int:
     """Floats of scratch `backward_1d` needs for so many blocks."""
-    return 11 * TILE * LANES + (2 + 2 * LANES) * (TILE * N + LANES) + blocks * N * LANES
+    return 13 * TILE * LANES + (2 + 2 * LANES) * (TILE * N + LANES) + blocks * N * LANES

@@ -184,9 +184,9 @@ def backward_2d(
     L, blocks, used, features = H * W, (D + LANES - 1) // LANES, last_block - first_block, rank + 2 * N
     tile_count, size = (L + TILE - 1) // TILE, TILE * LANES
     step, slope, step_u, grad_decay = scratch, scratch[size:], scratch[2 * size :], scratch[3 * size :]
-    decays, before = scratch[4 * size :], scratch[6 * size :]
-    x_tiles, dy_tiles = scratch[8 * size :], scratch[(8 + used) * size :]
-    dx_tiles, place = scratch[(8 + 2 * used) * size :], (8 + 3 * used) * size
+    scales, rests, before = scratch[4 * size :], scratch[6 * size :], scratch[8 * size :]
+    x_tiles, dy_tiles = scratch[10 * size :], scratch[(10 + used) * size :]
+    dx_tiles, place = scratch[(10 + 2 * used) * size :], (10 + 3 * used) * size
     shared, rank_shared = (TILE * N + LANES - 1) // LANES * LANES, (TILE * rank + LANES - 1) // LANES * LANES
     B, C, ranks = scratch[place:], scratch[place + shared :], scratch[place + 2 * shared :]
     place += 2 * shared + rank_shared
@@ -217,7 +217,7 @@ def backward_2d(
                         N, steps, rates, packed * N * LANES,
                         kept, ((b * DIRECTIONS * blocks + packed) * tile_count + tile) * N * LANES,
                         grad_state, index * N * LANES, grad_rates, packed * N * LANES,
-                        step, step_u, dy, B, C, dx, grad_decay, sums_B, sums_C, decays, before,
+                        step, step_u, dy, B, C, dx, grad_decay, sums_B, sums_C, scales, rests, before,
                     )  # fmt: skip
                     finish_backward(
                         steps, True, u, step, slope, dy, load(skip, packed * LANES), dx, grad_decay,
@@ -239,4 +239,4 @@ def forward_scratch_2d(N: int, rank: int, blocks: int) -> int:
 def backward_scratch_2d(N: int, rank: int, blocks: int) -> int:
     """Floats of scratch `backward_2d` needs for so many blocks."""
     sums = TILE * (2 * N + rank) + 3 * LANES
-    return (8 + 3 * blocks) * TILE * LANES + sums * (1 + LANES) + blocks * N * LANES
+    return (10 + 3 * blocks) * TILE * LANES + sums * (1 + LANES) + blocks * N * LANES

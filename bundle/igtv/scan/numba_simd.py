@@ -85,19 +85,28 @@ def _polynomial(builder, x, coefficients):
     return value
 
 
-def _exp2(builder, x):
-    """2^x to 3e-7 relative; below x = -126 (and for NaN, which the callers carry by other ways) 1e-38, in effect 0.
+def _exp2_parts(builder, x):
+    """(scale, change) with 2^x = scale * (1 + change): scale a power of two, change within [-0.3, 0.42].
 
-    The magic number 1.5 * 2^23 rounds x to an integer that then stands in the low bits, ready for the exponent field.
+    The change is accurate to 3e-7 of itself, however close 2^x is to 1. Below x = -126 (and for NaN, which the callers
+    carry by other ways) 2^x is 1e-38, in effect 0. The magic number 1.5 * 2^23 rounds x to an integer that then stands
+    in the low bits; with the exponent's bias of 127 added to it, shifting these bits to the exponent field makes the
+    power of two.
     """
-    magic, lowest = _constant(12582912.0), _constant(-126.0)
+    magic, lowest = _constant(12582912.0 + 127.0), _constant(-126.0)
     clamped = builder.select(builder.fcmp_ordered(">", x, lowest), x, lowest)
     shifted = builder.fadd(clamped, magic)
     fraction = builder.fsub(clamped, builder.fsub(shifted, magic))
-    minimax = (1.3400432e-3, 9.6702348e-3, 5.5503272e-2, 2.4022304e-1, 6.9314718e-1, 1.0)
-    mantissa = builder.bitcast(_polynomial(builder, fraction, minimax), _INT_VECTOR)
-    exponent = builder.shl(builder.bitcast(shifted, _INT_VECTOR), _int_constant(23))
-    return builder.bitcast(builder.add(exponent, mantissa), _VECTOR)
+    minimax = (1.3400432e-3, 9.6702348e-3, 5.5503272e-2, 2.4022304e-1, 6.9314718e-1)
+    change = builder.fmul(fraction, _polynomial(builder, fraction, minimax))
+    scale = builder.bitcast(builder.shl(builder.bitcast(shifted, _INT_VECTOR), _int_constant(23)), _VECTOR)
+    return scale, change
+
+
+def _exp2(builder, x):
+    """2^x to 3e-7 relative, see `_exp2_parts`."""
+    scale, change = _exp2_parts(builder, x)
+    return _fma(builder, scale, change, scale)
 
 
 def _exp_of_minus_magnitude(builder, x):
@@ -254,7 +263,17 @@ def _unary(formula):
     return apply
 
 
-exp2 = _unary(_exp2)
+@intrinsic
+def exp2_parts(typing_context, x):
+    """2^x as the exact sum of a power of two and a rest, which keeps the digits of a 2^x near 1."""
+
+    def generate(context, builder, signature, arguments):
+        scale, change = _exp2_parts(builder, arguments[0])
+        return context.make_tuple(builder, signature.return_type, (scale, builder.fmul(scale, change)))
+
+    return types.UniTuple(vector, 2)(vector), generate
+
+
 softplus = _unary(_softplus)
 sigmoid = _unary(_sigmoid)
 

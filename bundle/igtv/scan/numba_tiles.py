@@ -5,11 +5,21 @@ per state, `[n * 16 + channel]`; B and C of a tile are `[step * N + n]`, the sam
 """
 
 from .numba_compile import kernel
-from .numba_simd import LANES, LN_2, broadcast, broadcast_element, exp2, fma, load, sigmoid, softplus, store
+from .numba_simd import LANES, LN_2, broadcast, broadcast_element, exp2_parts, fma, load, sigmoid, softplus, store
 
 # Steps per tile, and the interval of the kept states: measured with 16, 32 and 64 on AVX-512, where 64 was the fastest
 # and keeps N / 64 of the size of u.
 TILE = 64
+
+
+@kernel
+def decayed(scale, rest, x, plus):
+    """(scale + rest) * x + plus, as the sum of an exact product and small ones.
+
+    A decay near 1 that is first rounded to fp32 would be wrong in the same direction at every step: over thousands of
+    steps, 1e-4 of the gradients would be lost.
+    """
+    return fma(scale, x, fma(rest, x, plus))
 
 
 @kernel
@@ -25,10 +35,14 @@ def scan_tile(N, steps, rates, rates_start, state, state_start, step, step_u, B,
         h0, h1, h2, h3 = load(state, s), load(state, s + 16), load(state, s + 32), load(state, s + 48)
         for t in range(steps):
             size, value, i = load(step, t * LANES), load(step_u, t * LANES), t * N + n
-            h0 = fma(exp2(size * a0), h0, value * broadcast_element(B, i))
-            h1 = fma(exp2(size * a1), h1, value * broadcast_element(B, i + 1))
-            h2 = fma(exp2(size * a2), h2, value * broadcast_element(B, i + 2))
-            h3 = fma(exp2(size * a3), h3, value * broadcast_element(B, i + 3))
+            s0, r0 = exp2_parts(size * a0)
+            s1, r1 = exp2_parts(size * a1)
+            s2, r2 = exp2_parts(size * a2)
+            s3, r3 = exp2_parts(size * a3)
+            h0 = decayed(s0, r0, h0, value * broadcast_element(B, i))
+            h1 = decayed(s1, r1, h1, value * broadcast_element(B, i + 1))
+            h2 = decayed(s2, r2, h2, value * broadcast_element(B, i + 2))
+            h3 = decayed(s3, r3, h3, value * broadcast_element(B, i + 3))
             even = fma(h0, broadcast_element(C, i), load(y, t * LANES))
             odd = h1 * broadcast_element(C, i + 1)
             even = fma(h2, broadcast_element(C, i + 2), even)
@@ -43,9 +57,8 @@ def scan_tile(N, steps, rates, rates_start, state, state_start, step, step_u, B,
         a0, s = load(rates, rates_start + n * LANES), state_start + n * LANES
         h0 = load(state, s)
         for t in range(steps):
-            h0 = fma(
-                exp2(load(step, t * LANES) * a0), h0, load(step_u, t * LANES) * broadcast_element(B, t * N + n)
-            )  # fmt: skip
+            s0, r0 = exp2_parts(load(step, t * LANES) * a0)
+            h0 = decayed(s0, r0, h0, load(step_u, t * LANES) * broadcast_element(B, t * N + n))
             store(y, t * LANES, fma(h0, broadcast_element(C, t * N + n), load(y, t * LANES)))
         store(state, s, h0)
         n += 1
@@ -54,17 +67,18 @@ def scan_tile(N, steps, rates, rates_start, state, state_start, step, step_u, B,
 @kernel
 def last_state_backward(
     N, steps, rates, rates_start, kept, kept_start, grad_state, grad_state_start, grad_rates, grad_rates_start,
-    step, step_u, grad_y, B, C, grad_input, grad_decay, grad_B, grad_C, decays, before,
+    step, step_u, grad_y, B, C, grad_input, grad_decay, grad_B, grad_C, scales, rests, before,
 ):  # fmt: skip
     """The last of an odd number of states; as `scan_tile_backward`."""
     n = N - 1
     shift = n * LANES
     a0, h0 = load(rates, rates_start + shift), load(kept, kept_start + shift)
     for t in range(steps):
-        x0 = exp2(load(step, t * LANES) * a0)
-        store(decays, t * LANES, x0)
+        s0, x0 = exp2_parts(load(step, t * LANES) * a0)
+        store(scales, t * LANES, s0)
+        store(rests, t * LANES, x0)
         store(before, t * LANES, h0)
-        h0 = fma(x0, h0, load(step_u, t * LANES) * broadcast_element(B, t * N + n))
+        h0 = decayed(s0, x0, h0, load(step_u, t * LANES) * broadcast_element(B, t * N + n))
     g0, r0 = load(grad_state, grad_state_start + shift), load(grad_rates, grad_rates_start + shift)
     for back in range(steps):
         t = steps - 1 - back
@@ -75,7 +89,7 @@ def last_state_backward(
         store(grad_B, i * LANES, fma(g0, load(step_u, at), load(grad_B, i * LANES)))
         store(grad_input, at, fma(g0, broadcast_element(B, i), load(grad_input, at)))
         h0 = load(before, at)
-        g0 = g0 * load(decays, at)
+        g0 = fma(load(scales, at), g0, load(rests, at) * g0)
         x0 = g0 * h0
         store(grad_decay, at, fma(x0, a0, load(grad_decay, at)))
         r0 = fma(x0, load(step, at), r0)
@@ -86,14 +100,14 @@ def last_state_backward(
 @kernel
 def scan_tile_backward(
     N, steps, rates, rates_start, kept, kept_start, grad_state, grad_state_start, grad_rates, grad_rates_start,
-    step, step_u, grad_y, B, C, grad_input, grad_decay, grad_B, grad_C, decays, before,
+    step, step_u, grad_y, B, C, grad_input, grad_decay, grad_B, grad_C, scales, rests, before,
 ):  # fmt: skip
     """Gradients of one tile, with the states recomputed from the one kept at the tile's start; two states at a time.
 
     `grad_state` carries what flows from the following tile to the one before. Added to: `grad_rates`, `grad_input` (sum
     over n of g B), `grad_decay` (sum over n of g h_before a rates: the step size's gradient through the decay, in units
     of log2(e), because the rates are), and `grad_B`, `grad_C`, `[(step * N + n) * 16 + channel]`, still to be summed
-    over channels. `decays` and `before` are scratch of 2 * TILE * 16.
+    over channels. `scales`, `rests` and `before` are scratch of 2 * TILE * 16 each.
     """
     half = TILE * LANES
     n = 0
@@ -103,13 +117,16 @@ def scan_tile_backward(
         h0, h1 = load(kept, kept_start + shift), load(kept, kept_start + shift + 16)
         for t in range(steps):
             size, value, at = load(step, t * LANES), load(step_u, t * LANES), t * LANES
-            x0, x1 = exp2(size * a0), exp2(size * a1)
-            store(decays, at, x0)
-            store(decays, half + at, x1)
+            s0, x0 = exp2_parts(size * a0)
+            s1, x1 = exp2_parts(size * a1)
+            store(scales, at, s0)
+            store(scales, half + at, s1)
+            store(rests, at, x0)
+            store(rests, half + at, x1)
             store(before, at, h0)
             store(before, half + at, h1)
-            h0 = fma(x0, h0, value * broadcast_element(B, t * N + n))
-            h1 = fma(x1, h1, value * broadcast_element(B, t * N + n + 1))
+            h0 = decayed(s0, x0, h0, value * broadcast_element(B, t * N + n))
+            h1 = decayed(s1, x1, h1, value * broadcast_element(B, t * N + n + 1))
         g0, g1 = load(grad_state, grad_state_start + shift), load(grad_state, grad_state_start + shift + 16)
         r0, r1 = load(grad_rates, grad_rates_start + shift), load(grad_rates, grad_rates_start + shift + 16)
         for back in range(steps):
@@ -125,7 +142,8 @@ def scan_tile_backward(
             total = fma(g0, broadcast_element(B, i), load(grad_input, at))
             store(grad_input, at, fma(g1, broadcast_element(B, i + 1), total))
             h0, h1 = load(before, at), load(before, half + at)
-            g0, g1 = g0 * load(decays, at), g1 * load(decays, half + at)
+            g0 = fma(load(scales, at), g0, load(rests, at) * g0)
+            g1 = fma(load(scales, half + at), g1, load(rests, half + at) * g1)
             x0, x1 = g0 * h0, g1 * h1
             store(grad_decay, at, fma(x0, a0, fma(x1, a1, load(grad_decay, at))))
             r0, r1 = fma(x0, size, r0), fma(x1, size, r1)
@@ -137,7 +155,7 @@ def scan_tile_backward(
     if n < N:
         last_state_backward(
             N, steps, rates, rates_start, kept, kept_start, grad_state, grad_state_start, grad_rates, grad_rates_start,
-            step, step_u, grad_y, B, C, grad_input, grad_decay, grad_B, grad_C, decays, before,
+            step, step_u, grad_y, B, C, grad_input, grad_decay, grad_B, grad_C, scales, rests, before,
         )  # fmt: skip
 
 

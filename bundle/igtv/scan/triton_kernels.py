@@ -8,13 +8,20 @@ B's and C's gradients are sums over channels by fp32 atomics, so their last bits
 import triton
 import triton.language as tl
 
-LOG2_E = tl.constexpr(1.4426950408889634)
+
+@triton.jit
+def _combine(change_before, value_before, change, value):
+    """Two steps of h -> h + change * h + value as one; change = decay - 1 keeps the digits of a decay near 1."""
+    return change_before + (change_before * change + change), value_before + (change * value_before + value)
 
 
 @triton.jit
-def _combine(decay_before, value_before, decay, value):
-    """Two steps of h -> decay * h + value as one."""
-    return decay_before * decay, decay * value_before + value
+def _expm1(x):
+    """exp(x) - 1, x <= 0; near 0 by its series x (1 + x/2 (1 + x/3 (...))), whose first missing term is below 1e-8."""
+    series = 1.0 + x * (1 / 8)
+    for k in tl.static_range(0, 6):
+        series = 1.0 + x * series * (1 / (7 - k))
+    return tl.where(x > -0.5, x * series, tl.exp(x) - 1.0)
 
 
 @triton.jit
@@ -47,7 +54,7 @@ def forward_kernel(
     n = tl.arange(0, STATES)
     t = tl.arange(0, CHUNK)
     present = n < N
-    rates = tl.load(A_ptr + channel * N + n, mask=present, other=0.0) * LOG2_E
+    A = tl.load(A_ptr + channel * N + n, mask=present, other=0.0)
     skip = tl.load(D_ptr + channel)
     bias = tl.load(bias_ptr + channel)
     state = tl.zeros((STATES,), tl.float32)
@@ -63,9 +70,9 @@ def forward_kernel(
         tile_mask = present[:, None] & inside[None, :]
         B = tl.load(B_ptr + tile, mask=tile_mask, other=0.0)
         C = tl.load(C_ptr + tile, mask=tile_mask, other=0.0)
-        decay = tl.exp2(rates[:, None] * step[None, :])
-        product, states = tl.associative_scan((decay, B * (step * u)[None, :]), 1, _combine)
-        states = states + product * state[:, None]
+        change = _expm1(A[:, None] * step[None, :])
+        change, states = tl.associative_scan((change, B * (step * u)[None, :]), 1, _combine)
+        states = state[:, None] + (change * state[:, None] + states)
         tl.store(y_ptr + row * L + time, tl.sum(states * C, 0) + skip * u, mask=inside)
         state = tl.sum(tl.where(t[None, :] == CHUNK - 1, states, 0.0), 1)
 
@@ -84,7 +91,6 @@ def backward_kernel(
     t = tl.arange(0, CHUNK)
     present = n < N
     A = tl.load(A_ptr + channel * N + n, mask=present, other=0.0)
-    rates = A * LOG2_E
     skip = tl.load(D_ptr + channel)
     bias = tl.load(bias_ptr + channel)
     carry = tl.zeros((STATES,), tl.float32)  # gradient of the state at the chunk's end, from the chunks behind it
@@ -104,7 +110,6 @@ def backward_kernel(
         tile_mask = present[:, None] & inside[None, :]
         B = tl.load(B_ptr + tile, mask=tile_mask, other=0.0)
         C = tl.load(C_ptr + tile, mask=tile_mask, other=0.0)
-        decay = tl.exp2(rates[:, None] * step[None, :])
 
         # States before every step: the same scan with everything one step later.
         follows = inside & (t > 0)
@@ -112,26 +117,28 @@ def backward_kernel(
         delta_before = tl.load(delta_ptr + place - 1, mask=follows, other=0.0)
         step_before = _step_size(delta_before, bias, follows, SOFTPLUS)
         B_before = tl.load(B_ptr + tile - 1, mask=present[:, None] & follows[None, :], other=0.0)
-        decay_before = tl.exp2(rates[:, None] * step_before[None, :])
+        change = _expm1(A[:, None] * step_before[None, :])
         values = B_before * (step_before * u_before)[None, :]
-        product, before = tl.associative_scan((decay_before, values), 1, _combine)
+        change, before = tl.associative_scan((change, values), 1, _combine)
         kept = tl.load(kept_ptr + (row * chunks + chunk) * N + n, mask=present, other=0.0)
-        before = before + product * kept[:, None]
-        after = decay * before + B * (step * u)[None, :]
+        before = kept[:, None] + (change * kept[:, None] + before)
+        exponent = A[:, None] * step[None, :]
+        change = _expm1(exponent)
+        after = before + (change * before + B * (step * u)[None, :])
 
-        # Gradients of the states: the scan backwards in time; the last place has decay 1 and lets `carry` through.
+        # Gradients of the states: the scan backwards in time; the last place has change 0 and lets `carry` through.
         precedes = (time + 1 < L) & (t < CHUNK - 1)
         delta_behind = tl.load(delta_ptr + place + 1, mask=precedes, other=0.0)
         step_behind = _step_size(delta_behind, bias, precedes, SOFTPLUS)
-        decay_behind = tl.exp2(rates[:, None] * step_behind[None, :])
-        product, grad = tl.associative_scan((decay_behind, C * grad_y[None, :]), 1, _combine, reverse=True)
-        grad = grad + product * carry[:, None]
-        carry = tl.sum(tl.where(t[None, :] == 0, decay * grad, 0.0), 1)
+        change_behind = _expm1(A[:, None] * step_behind[None, :])
+        change_behind, grad = tl.associative_scan((change_behind, C * grad_y[None, :]), 1, _combine, reverse=True)
+        grad = carry[:, None] + (change_behind * carry[:, None] + grad)
+        carry = tl.sum(tl.where(t[None, :] == 0, grad + change * grad, 0.0), 1)
 
         tl.atomic_add(grad_B_ptr + tile, grad * (step * u)[None, :], mask=tile_mask)
         tl.atomic_add(grad_C_ptr + tile, after * grad_y[None, :], mask=tile_mask)
         through_input = tl.sum(grad * B, 0)
-        grad_decay = grad * before * decay
+        grad_decay = grad * before * tl.exp(exponent)
         grad_delta = tl.sum(grad_decay * A[:, None], 0) + through_input * u
         if SOFTPLUS:
             grad_delta = grad_delta / (1.0 + tl.exp(-(delta + bias)))
