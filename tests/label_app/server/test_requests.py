@@ -81,6 +81,7 @@ def test_an_uploaded_image_must_be_one(local, made_up_app, leftovers):
     assert exists.status_code == 409
     names = {"file": ("lung.001.nii.gz", volume(made_up_app.store))}
     assert local.put("/datastore/image", files=names).json() == {"image": "lung.001"}
+    assert local.put("/datastore/?image=as_slicer", files=names).json() == {"image": "as_slicer"}
     assert leftovers() == []
 
 

@@ -34,29 +34,31 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
     """
     router = APIRouter(prefix="/datastore", tags=["Datastore"])
 
+    @router.get("/")
+    def listing(request: Request, output: Listing = Listing.stats) -> Any:
+        """Numbers, or everything the store knows of its cases and labels."""
+        if output is Listing.all:
+            return app.datastore().json()
+        if output is Listing.train:
+            if not is_loopback(request.client.host if request.client else ""):
+                raise RequestError("The list of files is given on the server's own computer only.", 403)
+            return app.datastore().datalist()
+        return app.datastore().status()
+
+    router.include_router(image_routes(app, workers))
+    router.include_router(label_routes(app, workers))
+    return router
+
+
+def image_routes(app: Any, workers: Workers) -> APIRouter:
+    """The CTs."""
+    router = APIRouter()
+
     def image_file(image: str) -> Path:
         path = Path(app.datastore().get_image_uri(identifiers.image_id(image)))
         if not path.is_file():
             raise RequestError(f"The image of case '{image}' is not there.", 404)
         return path
-
-    def label_file(label: str, tag: str) -> Path:
-        path = app.datastore().get_label_uri(identifiers.image_id(label), identifiers.tag(tag))
-        if not path or not Path(path).is_file():
-            raise RequestError(f"Case '{label}' has no label '{tag}'.", 404)
-        return Path(path)
-
-    def save_label(request: Request, image: str, params: str, tag: str, upload: UploadFile) -> dict:
-        case, tag = identifiers.image_id(image), identifiers.tag(tag)
-        given = parameters.checked(parameters.parse_json(params), parameters.LABEL)
-        agent = request.headers.get("user-agent", "")[:200]
-        given |= {"user": request.state.user, "client": agent if agent.isprintable() else ""}
-        ending = identifiers.file_ending(upload.filename, identifiers.LABEL_ENDINGS)
-        with private_folder(app.folders.temporary) as folder:
-            file = store(upload.file, folder / f"label{ending}")
-            label = app.datastore().save_label(case, str(file), tag, given)
-        more = app.on_save_label(case, label)
-        return {**(more or {}), "image": case, "label": label}
 
     def add_image(request: Request, image: str | None, params: str, upload: UploadFile) -> dict:
         ending = identifiers.file_ending(upload.filename)
@@ -68,17 +70,6 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
             file = store(upload.file, folder / f"{case}{ending}")
             check_volume(file)
             return {"image": app.datastore().add_image(case, str(file), {**given, "user": request.state.user})}
-
-    @router.get("/")
-    def listing(request: Request, output: Listing = Listing.stats) -> Any:
-        """Numbers, or everything the store knows of its cases and labels."""
-        if output is Listing.all:
-            return app.datastore().json()
-        if output is Listing.train:
-            if not is_loopback(request.client.host if request.client else ""):
-                raise RequestError("The list of files is given on the server's own computer only.", 403)
-            return app.datastore().datalist()
-        return app.datastore().status()
 
     @router.put("/", include_in_schema=False)
     @router.put("/image")
@@ -111,6 +102,36 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
         path = await workers.files(image_file, image)
         return FileResponse(path, media_type=media_type(path), filename=path.name)
 
+    @router.get("/image/info")
+    def image_info(image: str) -> Any:
+        """What is known of a case."""
+        return app.datastore().get_image_info(identifiers.image_id(image))
+
+    return router
+
+
+def label_routes(app: Any, workers: Workers) -> APIRouter:
+    """The labels."""
+    router = APIRouter()
+
+    def label_file(label: str, tag: str) -> Path:
+        path = app.datastore().get_label_uri(identifiers.image_id(label), identifiers.tag(tag))
+        if not path or not Path(path).is_file():
+            raise RequestError(f"Case '{label}' has no label '{tag}'.", 404)
+        return Path(path)
+
+    def save_label(request: Request, image: str, params: str, tag: str, upload: UploadFile) -> dict:
+        case, tag = identifiers.image_id(image), identifiers.tag(tag)
+        given = parameters.checked(parameters.parse_json(params), parameters.LABEL)
+        agent = request.headers.get("user-agent", "")[:200]
+        given |= {"user": request.state.user, "client": agent if agent.isprintable() else ""}
+        ending = identifiers.file_ending(upload.filename, identifiers.LABEL_ENDINGS)
+        with private_folder(app.folders.temporary) as folder:
+            file = store(upload.file, folder / f"label{ending}")
+            label = app.datastore().save_label(case, str(file), tag, given)
+        more = app.on_save_label(case, label)
+        return {**(more or {}), "image": case, "label": label}
+
     @router.put("/label")
     async def submit_label(
         request: Request,
@@ -133,11 +154,6 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
         """A label of a case."""
         path = await workers.files(label_file, label, tag)
         return FileResponse(path, media_type=media_type(path), filename=path.name)
-
-    @router.get("/image/info")
-    def image_info(image: str) -> Any:
-        """What is known of a case."""
-        return app.datastore().get_image_info(identifiers.image_id(image))
 
     @router.get("/label/info")
     def label_info(label: str, tag: str) -> Any:
