@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from igtv.learning.selection import STRATEGIES, CaseScore, score_case, select
 
 POOL = {
