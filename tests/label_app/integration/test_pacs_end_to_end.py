@@ -13,6 +13,7 @@ PREFIX = "1.3.6.1.4.1.14519.5.2.1.5168.1900."
 STUDY = PREFIX + "190311276211389538203367070477"
 CT, PET = PREFIX + "672471348177659964935135533244", PREFIX + "475429996794833172294137667411"
 INFO = {"label_info": [{"name": "igtv", "idx": 1}]}
+NO_TUMOUR_SAID = "return document.querySelector('#igtv-said').innerText.includes('version 3: no tumour')"
 BOX = ([2, 3, 4], [6, 5, 4])  # first and last voxel (i, j, k) that the annotator adds in the browser: 15 voxels
 
 
@@ -99,14 +100,20 @@ def test_annotator_corrects_and_submits_in_ohif(server, client, data, proposal, 
     require_programs(missing_programs())
     with Browser() as browser:
         seen = walk(browser, server.url, STUDY, box=BOX)
+        for _ in range(2):  # the panel asks back
+            browser.click("#igtv-none")
+        browser.wait(NO_TUMOUR_SAID, 120, "the answer to 'No tumour'")
     assert seen.login_asked and "STS_002" in seen.studies
     expected = sitk.GetArrayFromImage(proposal)
     assert seen.proposed == int(expected.sum())
     expected[BOX[0][2] : BOX[1][2] + 1, BOX[0][1] : BOX[1][1] + 1, BOX[0][0] : BOX[1][0] + 1] = 1
     assert seen.submitted == int(expected.sum()) > seen.proposed
     assert "Stored as version 2" in seen.said
-    stored = sitk.ReadImage(str(data / "store" / "labels" / "final" / f"{CT}.nii.gz"))
+    (second,) = (data / "store" / "labels" / "history" / CT).glob("0002_*_anna.nii.gz")
+    stored = sitk.ReadImage(str(second))
     assert np.array_equal(sitk.GetArrayFromImage(stored), expected)
+    entry = client.datastore()["objects"][CT]["labels"]["final"]["info"]
+    assert entry["no_tumour"] and entry["user"] == "anna" and entry["client"].startswith("OHIF")
     store = data / "store"
     assert not list(store.rglob(".writing-*")) and not list((store / "temporary").iterdir())
     assert not [path for path in store.iterdir() if path.name.startswith("tmp")]
