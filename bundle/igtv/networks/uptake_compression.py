@@ -4,12 +4,8 @@ On a linear SUV scale of 0 to 15 a tumour of SUV 1.4 in muscle of SUV 0.6 stands
 range cut at SUV 5 loses the edge of a hot tumour, which lies near half its maximum. The logarithm keeps both.
 """
 
-import math
-
 import torch
 from torch import Tensor
-
-STRENGTH = 30.0  # log(1 + SUV / 0.5 g/ml) for a range of 0 to 15 g/ml
 
 
 def compress_uptake(images: Tensor) -> Tensor:
@@ -23,6 +19,8 @@ def compress_uptake(images: Tensor) -> Tensor:
     Returns:
         (N, 2, H, W), CT as it was.
     """
+    strength = 30.0  # log(1 + SUV / 0.5 g/ml) for a range of 0 to 15 g/ml
+    log_strength = 3.4339872  # log(1 + strength)
     share = ((images[:, 1:] + 1) / 2).clamp(min=0)
-    compressed = torch.log1p(STRENGTH * share) * (2 / math.log1p(STRENGTH)) - 1
+    compressed = torch.log1p(strength * share) * (2 / log_strength) - 1
     return torch.cat([images[:, :1], compressed], dim=1)
