@@ -3,6 +3,7 @@
 The truth is PyTorch's back end in fp64, which `test_reference.py` checks against the definition.
 """
 
+import math
 from functools import partial
 
 import pytest
@@ -12,6 +13,8 @@ from igtv.scan import selective_scan, selective_scan_2d
 BACKENDS = ["torch", "numba"]
 # Lengths of the four stages of `tiny` at 256 x 256, with an eighth of its 4 * (192, 384, 768, 1536) channels.
 STAGES = [(1, 4, 24, 16, 4096), (1, 4, 48, 16, 1024), (1, 4, 96, 16, 256), (1, 4, 192, 16, 64)]
+# The same with all channels.
+FULL_STAGES = [(1, 4, 192, 16, 4096), (1, 4, 384, 16, 1024), (1, 4, 768, 16, 256), (1, 4, 1536, 16, 64)]
 ODD = [(2, 3, 5, 5, 67), (3, 1, 33, 4, 64), (1, 2, 16, 1, 129), (70, 1, 20, 16, 16), (1, 1, 1, 1, 1), (2, 2, 17, 7, 3)]
 
 
@@ -41,6 +44,20 @@ def _check(errors, gradient_limit=1e-5):
 @pytest.mark.parametrize("sizes", STAGES + ODD, ids=str)
 def test_sizes(make_problem, errors_of, sizes):
     _check(errors_of(partial(selective_scan, delta_softplus=True), make_problem(*sizes, "trained")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", FULL_STAGES, ids=str)
+def test_full_channel_counts(make_problem, errors_of, sizes):
+    _check(errors_of(partial(selective_scan, delta_softplus=True), make_problem(*sizes, "trained")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", FULL_STAGES, ids=str)
+def test_full_channel_counts_of_a_map(make_map_problem, errors_of, sizes):
+    batch, _, channels, states, length = sizes
+    side = math.isqrt(length)
+    _check(errors_of(selective_scan_2d, make_map_problem(batch, side, side, channels, states, channels // 32)))
 
 
 @pytest.mark.parametrize("states", [1, 4, 16])
