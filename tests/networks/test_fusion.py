@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from igtv.networks.channel_rectification import ChannelRectification
+from igtv.networks.channel_rectification import ChannelRectification, pool_to_grid
 from igtv.networks.region_word_interaction import RegionWordInteraction
 from torch import nn
 
@@ -97,3 +97,14 @@ def test_untrained_rectified_predicts_the_foreground_prior(make_network, make_st
         probability = torch.sigmoid(network(make_stack(1, 2, 64, 64, 2)))
     assert probability.mean() == pytest.approx(prior, rel=0.15)
     assert probability.max() < 2 * prior
+
+
+@pytest.mark.parametrize("size", [(8, 8), (16, 24), (9, 13), (4, 4)], ids=str)
+def test_pooling_equals_the_adaptive_one_in_value_and_gradient(size):
+    x = torch.randn(2, 3, *size, requires_grad=True)
+    weights = torch.randn(2, 3, 8, 8)
+    pooled, expected = pool_to_grid(x, 8), torch.nn.functional.adaptive_avg_pool2d(x, 8)
+    torch.testing.assert_close(pooled, expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(torch.jit.script(pool_to_grid)(x, 8), pooled, rtol=0, atol=0)
+    gradients = [torch.autograd.grad(y, x, weights)[0] for y in (pooled, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-6)

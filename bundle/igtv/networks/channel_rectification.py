@@ -10,6 +10,19 @@ from ..scan import selective_scan
 from .ss2d import ScanParameters
 
 
+def pool_to_grid(x: Tensor, grid: int) -> Tensor:
+    """Adaptive average pooling of (N, C, h, w) to (N, C, grid, grid).
+
+    PyTorch's backward pass is slow on the CPU. Training on a map that is a multiple of the grid, whose cells are equal,
+    takes the mean of rows, then of columns: the same numbers, and a third of the time for both passes.
+    """
+    height, width = x.shape[2], x.shape[3]
+    if x.requires_grad and height % grid == 0 and width % grid == 0:
+        cells = x.unflatten(3, [grid, width // grid]).unflatten(2, [grid, height // grid])
+        return cells.mean(3).mean(4)
+    return F.adaptive_avg_pool2d(x, [grid, grid])
+
+
 class ChannelScan(ScanParameters):
     """Gated 1-D scan over a sequence of tokens.
 
@@ -80,7 +93,7 @@ class ChannelRectification(nn.Module):
     def forward(self, ct: Tensor, pet: Tensor) -> tuple[Tensor, Tensor]:
         """Map CT and PET maps (N, C, h, w) to their gated forms, same shapes."""
         channels = ct.shape[1]
-        tokens = F.adaptive_avg_pool2d(torch.cat([ct, pet], dim=1), [self.grid, self.grid]).flatten(2)
+        tokens = pool_to_grid(torch.cat([ct, pet], dim=1), self.grid).flatten(2)
         tokens = self.scan(F.gelu(self.embed(self.input_norm(tokens))))
         gates = torch.sigmoid(self.gate(self.output_norm(tokens))).unsqueeze(-1)  # (N, 2C, 1, 1)
         return ct * (1 + gates[:, :channels]), pet * (1 + gates[:, channels:])
