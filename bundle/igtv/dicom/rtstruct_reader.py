@@ -66,13 +66,15 @@ def read_contours(
         DicomError: when the file is no whole RTSTRUCT, or none of its ROIs can be placed in the image.
     """
     structures = read_structure_set(rtstruct_path)
-    masks, notes = structure_masks(structures, reference_image, frame_of_reference_uid=frame_of_reference_uid)
+    file_name = Path(rtstruct_path).name
+    try:
+        masks, notes = structure_masks(structures, reference_image, frame_of_reference_uid=frame_of_reference_uid)
+    except DicomError as error:
+        raise DicomError(f"{file_name}: {error}") from error
     for note in notes:
-        LOGGER.info("%s: %s", Path(rtstruct_path).name, note)
+        LOGGER.info("%s: %s", file_name, note)
     if not masks:
-        raise DicomError(
-            f"{Path(rtstruct_path).name}: no ROI could be placed in the image: {'; '.join(notes) or 'it has none'}"
-        )
+        raise DicomError(f"{file_name}: no ROI could be placed in the image: {'; '.join(notes) or 'it has none'}")
     return masks
 
 
