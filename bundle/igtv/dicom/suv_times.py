@@ -31,6 +31,8 @@ CLOCK_SKEW_S = 60.0
 LONG_LIVED_S = 41400.0
 _GE = re.compile(r"\bGE\b|^GEMS")
 _SIEMENS = re.compile(r"SIEMENS|\bCTI\b")
+# Makers that have no use for another's private tags; a name that is none of these was removed or made up.
+_KNOWN_MAKER = re.compile(r"\bGE\b|^GEMS|SIEMENS|\bCTI\b|PHILIPS|TOSHIBA|CANON|UNITED IMAGING|\bUIH\b|HITACHI|MEDISO")
 
 
 def average_time_s(half_life_s: float, duration_s: float) -> float:
@@ -103,15 +105,11 @@ def _scan_start(headers: Sequence[Dataset], half_life_s: float, decisions: list[
         (_GE, GE_SCAN_TIME, "GE private scan time (0009,100D)"),
         (_SIEMENS, SIEMENS_DECAY_TIME, "Siemens private decay time (0071,1022)"),
     ):
-        if not pattern.search(maker):
+        if _KNOWN_MAKER.search(maker) and not pattern.search(maker):
             continue
         private = [private_datetime(header, where) for header in headers]
         if all(moment is not None for moment in private):
-            # date shifting reaches private dates rarely: the time of day is theirs, the day the acquisition's
-            moments = [
-                nearest_day(local(moment, header), acquisition_moment(header))
-                for moment, header in zip(private, headers, strict=True)
-            ]
+            moments = [_on_acquisition_day(moment, header) for moment, header in zip(private, headers, strict=True)]
             decisions.append(f"DecayCorrection START: {name}, {_clock(moments[0])}")
             return _one_moment(moments, name)
     formula = 0
@@ -134,6 +132,14 @@ def _scan_start(headers: Sequence[Dataset], half_life_s: float, decisions: list[
         how = f"AcquisitionTime{mean} - FrameReferenceTime in {formula} of {len(headers)} slices"
     decisions.append(f"DecayCorrection START: {how}, {_clock(moments[0])}")
     return _one_moment(moments, how)
+
+
+def _on_acquisition_day(private: datetime, header: Dataset) -> datetime:
+    """The time of day of a private tag on the day of the acquisition: date shifting rarely reaches private dates."""
+    moment = local(private, header)
+    if not (text(header, "AcquisitionTime") or text(header, "AcquisitionDateTime")):
+        return moment
+    return nearest_day(moment, acquisition_moment(header))
 
 
 def _one_day(moments: list[datetime]) -> list[datetime]:

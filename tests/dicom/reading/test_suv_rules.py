@@ -95,6 +95,19 @@ def test_ge_private_scan_time(pet_header, creator, value, vr):
     assert factor(header) == pytest.approx(PLAIN, rel=1e-9)
 
 
+@pytest.mark.parametrize("maker", ["", "Synthetic"])
+def test_ge_private_scan_time_of_a_maker_whose_name_was_removed(pet_header, maker):
+    header = pet_header(SeriesTime="130000", AcquisitionTime="111500", Manufacturer=maker)
+    private(header, 0x0009, 0x0D, "20240229110000.00", "DT", "GEMS_PETD_01")
+    assert factor(header) == pytest.approx(PLAIN, rel=1e-9)
+
+
+def test_ge_private_scan_time_without_an_acquisition_time(pet_header):
+    header = pet_header(SeriesTime="130000", AcquisitionTime=None, Manufacturer="GE MEDICAL SYSTEMS")
+    private(header, 0x0009, 0x0D, "20240229110000.00", "DT", "GEMS_PETD_01")
+    assert factor(header) == pytest.approx(PLAIN, rel=1e-9)
+
+
 def test_ge_private_time_of_another_owner_is_not_taken(pet_header):
     header = pet_header(Manufacturer="GE MEDICAL SYSTEMS")
     private(header, 0x0009, 0x0D, "20240229100000.00", "DT", "SOMEBODY ELSE")
