@@ -88,7 +88,9 @@ def import_dataset(
         series, problems = find_series(dicom_dir, progress)
         if not series:
             raise DicomError(f"no usable DICOM file below {dicom_dir}; " + _listing(problems))
-        works = plan_cases(series, _damaged(problems), case_names)
+        damaged = _damaged(problems)
+        works = plan_cases(series, damaged, case_names)
+        options.check_patients({work.patient_id for work in works} | {file.patient_id for file in damaged})
         prints = {work.case: fingerprint(work, options) for work in works}
         there = {work.case: read_case(folder / work.case) for work in works}
         new = [work for work in works if (there[work.case] or {}).get("fingerprint") != prints[work.case]]

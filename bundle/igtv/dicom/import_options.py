@@ -1,22 +1,37 @@
 """What a user may decide about an import, for all patients or for one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from .registration_quality import LEAST_BONE_DICE
 from .roi_names import KINDS
-from .series_choice import for_patient
+from .series_choice import DEFAULT, for_patient
 
-# These may be mappings from patient (PatientID) to value, with the entry "default" for everyone else.
-PER_PATIENT = ("target_ct", "ct_series", "pet_series", "label_series", "reg_series", "exclude_series", "roi")
+SWITCHES = ("nodes", "labels", "allow_missing_phases")
+# These may be mappings from patient (PatientID) to value, with the entry "default" for everyone else; `aliases` may
+# not: a mapping there is the table of names itself.
+PER_PATIENT = (
+    "target_ct",
+    "ct_series",
+    "pet_series",
+    "label_series",
+    "reg_series",
+    "exclude_series",
+    "roi",
+    "kind",
+    "least_bone_dice",
+    *SWITCHES,
+)
 
 
 @dataclass(frozen=True)
 class ImportOptions:
     """Choices of an import; series are named by UID or by (a part of) their description.
+
+    Those of `PER_PATIENT` may be mappings; types are those of one patient's value.
 
     Attributes:
         target_ct: CT that the label belongs on; None: the PET's own. See `target_ct.choose_target`.
@@ -41,23 +56,55 @@ class ImportOptions:
     exclude_series: Any = None
     roi: Any = None
     aliases: str | Path | Mapping | None = None
-    kind: str = "igtv"
-    nodes: bool = False
-    labels: bool = True
-    allow_missing_phases: bool = False
-    least_bone_dice: float = LEAST_BONE_DICE
+    kind: str | Mapping = "igtv"
+    nodes: bool | Mapping = False
+    labels: bool | Mapping = True
+    allow_missing_phases: bool | Mapping = False
+    least_bone_dice: float | Mapping = LEAST_BONE_DICE
 
     def __post_init__(self):
-        if self.kind not in KINDS:
-            raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
-        if not 0.0 <= float(self.least_bone_dice) <= 1.0:
-            raise ValueError(f"least_bone_dice is {self.least_bone_dice!r}; a number from 0 to 1 is needed")
+        for kind in self._values("kind"):
+            if kind not in KINDS:
+                raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
+        for name in SWITCHES:
+            for value in self._values(name):
+                if not isinstance(value, bool):
+                    raise ValueError(f"{name} is {value!r}; True or False is needed")
+        for value in self._values("least_bone_dice"):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+                raise ValueError(f"least_bone_dice is {value!r}; a number from 0 to 1 is needed")
         if isinstance(self.aliases, str | Path) and not Path(self.aliases).is_file():
             raise FileNotFoundError(f"alias file {self.aliases} does not exist")
 
     def for_patient(self, patient_id: str) -> "ImportOptions":
         """The options of one patient."""
-        return replace(self, **{name: for_patient(getattr(self, name), patient_id) for name in PER_PATIENT})
+        defaults = {field.name: field.default for field in fields(self)}
+        own = {name: for_patient(getattr(self, name), patient_id, defaults[name]) for name in PER_PATIENT}
+        return replace(self, **own)
+
+    def check_patients(self, patient_ids: Iterable[str]) -> None:
+        """Refuse mappings that name a patient who is not there.
+
+        Args:
+            patient_ids: PatientIDs found.
+
+        Raises:
+            ValueError: a misspelt patient would silently be treated like everyone else.
+        """
+        known = {DEFAULT, *patient_ids}
+        for name in PER_PATIENT:
+            value = getattr(self, name)
+            unknown = [str(key) for key in value if str(key) not in known] if isinstance(value, Mapping) else []
+            if unknown:
+                raise ValueError(
+                    f"--{name} names {', '.join(map(repr, unknown))}: no such PatientID was found; "
+                    f"give PatientIDs of the export, or {DEFAULT!r} for everyone else"
+                )
+
+    def _values(self, name: str) -> list:
+        """All values that an option may take, for whichever patient."""
+        value = getattr(self, name)
+        return list(value.values()) if isinstance(value, Mapping) else [value]
 
     @property
     def excluded(self) -> list[str]:

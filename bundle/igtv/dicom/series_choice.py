@@ -6,10 +6,22 @@ from pathlib import Path
 from .errors import DicomError
 from .series import Series, load_series
 
+# Entry of a per-patient option for everyone whom it does not name.
+DEFAULT = "default"
 
-def for_patient(value, patient_id: str):
-    """An option's value for one patient: the option itself, or the patient's entry where it is a mapping."""
-    return value.get(patient_id, value.get("default")) if isinstance(value, Mapping) else value
+
+def for_patient(value, patient_id: str, default=None):
+    """An option's value for one patient: the option itself, or, of a mapping, the patient's entry.
+
+    Args:
+        value: the option; keys of a mapping are compared as text, as a PatientID of digits may come as a number.
+        patient_id: PatientID.
+        default: value for patients whom a mapping without the entry "default" does not name.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    entries = {str(key): entry for key, entry in value.items()}
+    return entries.get(patient_id, entries.get(DEFAULT, default))
 
 
 def choose_series(candidates: Sequence[Series], wanted: str, option: str) -> list[Series]:

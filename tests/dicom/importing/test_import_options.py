@@ -1,0 +1,69 @@
+"""Options for all patients or for one."""
+
+import pytest
+from igtv.dicom.import_options import ImportOptions
+
+
+def test_a_mapping_applies_to_its_patients_only():
+    options = ImportOptions(
+        nodes={"P7": True, "default": False},
+        labels={"P7": False},
+        kind={7: "gtv"},
+        allow_missing_phases={"default": True},
+        least_bone_dice={"P7": 0.4},
+        roi={"P7": "GTV_2"},
+    )
+    one, other, seven = (options.for_patient(name) for name in ("P7", "P8", "7"))
+    assert (one.nodes, one.labels, one.kind, one.least_bone_dice, one.roi) == (True, False, "igtv", 0.4, "GTV_2")
+    assert (other.nodes, other.labels, other.kind, other.least_bone_dice, other.roi) == (
+        False,
+        True,
+        "igtv",
+        0.55,
+        None,
+    )
+    assert seven.kind == "gtv"
+    assert one.allow_missing_phases and other.allow_missing_phases
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"nodes": "False"},
+        {"nodes": {"P7": "yes"}},
+        {"labels": {"P7": None}},
+        {"allow_missing_phases": 1},
+        {"kind": {"P7": "ctv"}},
+        {"kind": {"P7": None}},
+        {"least_bone_dice": {"default": 1.5}},
+        {"least_bone_dice": "0.5"},
+        {"least_bone_dice": {"P7": True}},
+    ],
+)
+def test_a_wrong_value_is_refused_also_within_a_mapping(choices):
+    with pytest.raises(ValueError, match=f"{next(iter(choices))} is "):
+        ImportOptions(**choices)
+
+
+def test_a_patient_who_is_not_there_is_refused_by_name():
+    options = ImportOptions(nodes={"P7": True, "default": False}, roi={12: "GTV"})
+    options.check_patients(["P7", "12", "P8"])
+    with pytest.raises(ValueError, match=r"--roi names '12': no such PatientID"):
+        options.check_patients(["P7"])
+    with pytest.raises(ValueError, match=r"--nodes names 'P7'"):
+        options.check_patients(["p7", "12"])
+
+
+def test_the_import_refuses_a_misspelt_patient_before_it_starts(dicom, run_import, tmp_path):
+    dicom.patient(tmp_path / "dicom", "A")
+    with pytest.raises(ValueError, match=r"--kind names 'AA'"):
+        run_import(tmp_path / "dicom", tmp_path / "data", kind={"AA": "gtv"})
+    assert not (tmp_path / "data" / "A").exists()
+
+
+def test_contours_are_left_unread_for_one_patient(dicom, run_import, tmp_path):
+    for patient in ("A", "B"):
+        dicom.patient(tmp_path / "dicom" / patient, patient)
+    datalist = run_import(tmp_path / "dicom", tmp_path / "data", labels={"A": False})
+    assert [item["patient_id"] for item in datalist["training"]] == ["B"]
+    assert [item["patient_id"] for item in datalist["testing"]] == ["A"]
