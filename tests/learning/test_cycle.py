@@ -16,6 +16,7 @@ from igtv.learning.bound_process import start_bound
 from igtv.learning.cycle import CycleFailed, CycleStopped, cycle_folder, is_under_way
 from igtv.learning.progress import ProgressFile, read_progress
 from igtv.learning.retrain import NothingNew, consider, run_cycle
+from igtv.learning.work import do_work
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -203,6 +204,33 @@ def test_a_failing_training_says_why(registry, cases, frozen, tiny_settings, tmp
     with pytest.raises(CycleFailed, match="the training failed"):
         run_cycle(registry, cases, frozen, tmp_path / "work", settings)
     assert [version.number for version in registry.versions()] == [1]
+
+
+@pytest.fixture
+def evaluated(tmp_path):
+    """A PatientID that makes a file when it is evaluated, and that file."""
+    path = tmp_path / "evaluated"
+    return f"$open({str(path)!r}, 'w').close()", path
+
+
+def test_a_patient_id_is_never_evaluated(evaluated, cases, frozen, tiny_settings, weak_model, tmp_path):
+    patient, path = evaluated
+    data = [{key: cases[2][key] for key in ("case", "ct", "pet", "label")} | {"patient": patient, "more": patient}]
+    settings = {**tiny_settings().finetuning, "epochs": 1, "num_pictures": 0, "use_tensorboard": False}
+    settings |= {"model_path": str(weak_model), "output_dir": str(tmp_path / "run"), "train#dataset#data": data}
+    settings["validate#dataset#data"] = []
+    do_work({"frozen": str(frozen.folder), "finetuning": settings, "evaluations": []})
+    assert (tmp_path / "run" / "model.pt").is_file() and not path.exists()
+
+
+def test_a_case_with_such_an_id_is_left_out_with_the_reason(
+    evaluated, registry, cases, frozen, tiny_settings, tmp_path
+):
+    patient, path = evaluated
+    given = [{**cases[2], "patient": patient}, {**cases[3], "case": "%training"}, {**cases[4], "patient": "@network"}]
+    with pytest.raises(NothingNew, match=r"starts with \$.*starts with %.*starts with @"):
+        run_cycle(registry, given, frozen, tmp_path / "work", tiny_settings())
+    assert not path.exists()
 
 
 def test_a_rollback_during_training_is_not_undone(registry, frozen, tiny_settings, weak_model, tmp_path, monkeypatch):

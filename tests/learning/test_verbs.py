@@ -64,3 +64,13 @@ def test_retraining_without_anything_left_to_learn_says_so(phantom_dir, weak_mod
     (tmp_path / "list.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="nothing is left to learn from"):
         retrain(phantom_dir, tmp_path / "list.json", tmp_path / "models", weak_model)
+
+
+def test_retraining_never_evaluates_a_patient_id(run_verb, phantom_dir, weak_model, tmp_path):
+    content = json.loads((phantom_dir / "dataset.json").read_text())
+    content["training"][-1]["patient_id"] = "$open('x', 'w')"
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    settings = {"dataset_dir": str(phantom_dir), "datalist": str(tmp_path / "list.json"), "models_dir": str(tmp_path)}
+    with pytest.raises(RuntimeError) as caught:
+        run_verb("retraining", "retrain.json", **settings, model_path=str(weak_model))
+    assert "a datalist is data" in str(caught.value.__cause__)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..configuration.plain_text import MARKS, reads_as_configuration
+
 PARTS = ("training", "validation", "testing")
 PATH_KEYS = ("ct", "pet", "label")
 UNKNOWN_CT_KIND = "unknown"
@@ -232,6 +234,11 @@ def _read_item(
         case = patient if patient_counts[patient] == 1 else f"{patient}_{seen[patient]}"
     if not case or case in (".", "..") or any(sign in case for sign in "/\\\0"):
         raise ValueError(f"{where}: `patient_id` {case!r} cannot name an output folder: use letters, digits, - and _")
+    if reads_as_configuration(case):  # of a case, only the name and absolute paths get into a configuration
+        raise ValueError(
+            f"{where}: `patient_id` {case!r} starts with {case[0]}; {', '.join(MARKS)} begin expressions of a "
+            "configuration and a datalist is data: give the case a `patient_id` of letters, digits, - and _"
+        )
     uid = _ct_series_uid(entry.get("source"))
     return DatalistItem(case, patient, paths["ct"], paths["pet"], paths["label"], ct_kind, fold, uid)
 

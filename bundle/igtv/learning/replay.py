@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
+from ..configuration.plain_text import reads_as_configuration
 from .case_identity import patient_of, voxel_sha256
 from .frozen_set import FrozenSet
 from .model_version import ModelVersion
@@ -15,6 +16,7 @@ from .model_version import ModelVersion
 NEW, REPLAY, PRETRAINING = "new", "replay", "pretraining"
 CHECKED_FROM_PATIENTS = 5  # below this every patient is needed to learn from
 CHECKED_SHARE = 0.2
+KEPT = ("case", "ct", "pet", "label")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def split_checked(cases: Sequence[Mapping[str, Any]], seed: int) -> tuple[list[M
 def _usable(case: Mapping[str, Any], frozen: FrozenSet, left_out: dict[str, str]) -> dict[str, Any] | None:
     """The case with the hash of its label; None, with the reason in `left_out`, where it must not be learned from."""
     try:
-        reason = frozen.leak(case)
+        reason = _unsafe(case) or frozen.leak(case)
         digest = None if reason else voxel_sha256(case["label"])
     except (OSError, ImageFileError) as error:
         reason, digest = f"it cannot be read: {error}", None
@@ -109,8 +111,19 @@ def _usable(case: Mapping[str, Any], frozen: FrozenSet, left_out: dict[str, str]
     if reason is not None:
         left_out[case["case"]] = reason
         return None
-    kept = {key: str(case[key]) for key in ("case", "ct", "pet", "label")}
+    kept = {key: str(case[key]) for key in KEPT}
     return {**kept, "patient": patient_of(case), "label_sha256": digest}
+
+
+def _unsafe(case: Mapping[str, Any]) -> str | None:
+    """Why a case must not come near the training's configuration; None where it may."""
+    for key in (*KEPT, "patient"):
+        value = patient_of(case) if key == "patient" else str(case[key])
+        if reads_as_configuration(value):
+            return (
+                f"its {key} {value!r:.80} starts with {value[0]}, as an expression of a configuration does: rename it"
+            )
+    return None
 
 
 def _learned_by(current: ModelVersion, versions: Sequence[ModelVersion]) -> set[str]:

@@ -18,7 +18,7 @@ from .model_version import MODEL_FILE, ModelVersion
 from .progress import DONE, FAILED, STOPPED, ProgressFile, TrainingWatch
 from .registry import ModelRegistry
 from .replay import LearningData, choose_cases, split_checked
-from .work import CONFIGS_DIR
+from .work import CASE_KEYS, CONFIGS_DIR, DATA_KEYS
 
 PRETRAINED, CURRENT = "pretrained", "current"
 KEPT_OF_TRAINING = ("training_log.csv", "learning_curve.png", "run_manifest.json")
@@ -218,7 +218,7 @@ def _refuse_nothing(data: LearningData, settings: CycleSettings) -> None:
 def _plan(registry, folder, start, current, frozen, learning, checked, settings, seed) -> dict[str, Any]:
     """What `work.do_work` is to do."""
     staging = folder / "staging"
-    keys = ("case", "ct", "pet", "label")
+    keys = (*CASE_KEYS, "patient")  # the patient for the look at the frozen set; the config never gets it
     finetuning = {
         "num_pictures": 0,
         "use_tensorboard": False,
@@ -228,8 +228,10 @@ def _plan(registry, folder, start, current, frozen, learning, checked, settings,
         "trained_on": "labelled patients",
         "model_path": str(start.model_path),
         "output_dir": str(staging),
-        "train#dataset#data": [{key: case[key] for key in (*keys, "patient")} for case in learning],
-        "validate#dataset#data": [{key: case[key] for key in (*keys, "patient")} for case in checked],
+        **{
+            name: [{key: case[key] for key in keys} for case in part]
+            for name, part in zip(DATA_KEYS, (learning, checked), strict=True)
+        },
     }
     evaluations = _evaluations(registry, folder, staging / MODEL_FILE, current, frozen, settings.finetuning)
     return {"frozen": str(frozen.folder), "finetuning": finetuning, "evaluations": evaluations}

@@ -18,6 +18,8 @@ from .frozen_set import read_frozen_set
 
 BUNDLE_DIR = Path(__file__).resolve().parents[2]
 CONFIGS_DIR = BUNDLE_DIR / "configs"
+DATA_KEYS = ("train#dataset#data", "validate#dataset#data")
+CASE_KEYS = ("case", "ct", "pet", "label")
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,10 @@ def do_work(plan: Mapping[str, Any], tell: Callable[..., None] = lambda **entrie
     frozen = read_frozen_set(plan["frozen"])
     settings = plan["finetuning"]
     if settings is not None:
-        frozen.refuse_leaks([*settings["train#dataset#data"], *settings["validate#dataset#data"]])
+        frozen.refuse_leaks([case for key in DATA_KEYS for case in settings[key]])
+        # a PatientID is anybody's text and overrides are evaluated: the data set needs none
+        slim = {key: [{name: case[name] for name in CASE_KEYS} for case in settings[key]] for key in DATA_KEYS}
+        settings = {**settings, **slim}
         tell(phase="training")
         run_verb("finetuning", ("train.json", "finetune.json"), settings)
     tell(phase="evaluating")
