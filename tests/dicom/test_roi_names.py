@@ -2,7 +2,7 @@
 
 import pytest
 from igtv.dicom.errors import DicomError
-from igtv.dicom.roi_names import choose_roi
+from igtv.dicom.roi_names import AmbiguousRoi, choose_roi, is_igtv
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_gtv_by_rule(names, expected):
     "names", [["GTV_Mass_CT", "GTV_Mass_PET"], ["IGTV1", "iGTV_2"], ["GTV", "GTVp"], ["IGTV", "igtv"]]
 )
 def test_two_hits_are_named(names):
-    with pytest.raises(DicomError, match="--roi") as caught:
+    with pytest.raises(AmbiguousRoi, match="--roi") as caught:
         choose_roi([*names, "Heart"])
     assert all(repr(name) in str(caught.value) for name in names) and "Heart" not in str(caught.value)
 
@@ -83,6 +83,18 @@ def test_aliases(tmp_path):
     assert choose_roi(["Herd", "GTV"], kind="gtv", aliases=path) == "Herd"
     with pytest.raises(DicomError, match="alias"):
         choose_roi(["Zielvolumen", "Boost"], aliases=path)
+
+
+@pytest.mark.parametrize(
+    "name", ["IGTV", "i-gtv 2", "ITV50", "GTV_MIP", "gtv 4d", "RUL_IGTV", "L ITV", "Zielvolumen 1"]
+)
+def test_names_and_aliases_that_say_igtv(name):
+    assert is_igtv(name, {"igtv": "Zielvolumen*"})
+
+
+@pytest.mark.parametrize("name", ["GTV", "MRI_GTV", "MRI-GTV", "GTV_40", "PTV_ITV", "Lung - IGTV", "Zielvolumen 1"])
+def test_names_that_do_not_say_igtv(name):
+    assert not is_igtv(name, {"gtv": "Zielvolumen*"})
 
 
 @pytest.mark.parametrize("text", ["[a]", "itv: [x]", "igtv: [1]", "igtv: [a"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from .errors import DicomError
+from .errors import DicomError, tag_name
 from .phases import FourD, PhaseName, phase_in_text
 from .rtstruct_reader import list_rois, read_structure_set, structure_masks
 from .seg_reader import list_segments, read_segmentation
@@ -30,11 +30,13 @@ class LabelSource:
         path: its file.
         series: the series it belongs to.
         series_uids: image series that it says it was drawn on; may be stale.
+        sop_instance_uid: its own.
     """
 
     path: Path
     series: Series
     series_uids: tuple[str, ...]
+    sop_instance_uid: str = ""
 
     @property
     def name(self) -> str:
@@ -88,13 +90,36 @@ def label_sources(series: Sequence[Series], label_series: str | None = None) -> 
     sources = []
     for one in found:
         for header, path in zip(one.headers, one.files, strict=True):
-            sources.append(LabelSource(path, one, _references(header)))
+            sources.append(LabelSource(path, one, _references(header), str(header.get("SOPInstanceUID") or "")))
     return sources, decisions
 
 
-def in_frame(sources: Sequence[LabelSource], frame: str) -> list[LabelSource]:
-    """Sources of a frame of reference; those that name none may lie in any."""
-    return [one for one in sources if one.frame_of_reference_uid in (frame, "") or not frame or _names(one, frame)]
+def in_frame(sources: Sequence[LabelSource], frame: str, known: Sequence[Series]) -> list[LabelSource]:
+    """Sources of a frame of reference.
+
+    A source without one lies where a series that it refers to lies; with none of these at hand, in the only frame that
+    the CTs have.
+
+    Args:
+        sources: objects with contours.
+        frame: frame of reference UID of the CT or the PET; "" where it has none.
+        known: all series of the patient.
+
+    Raises:
+        DicomError: a source that may lie in one frame or another.
+    """
+    return [one for one in sources if _lies_in(one, frame, known)]
+
+
+def unplaced(source: LabelSource) -> DicomError:
+    """The error for a source without frame of reference that cannot be placed."""
+    rtstruct = source.series.modality == "RTSTRUCT"
+    tag = tag_name("ReferencedFrameOfReferenceUID" if rtstruct else "FrameOfReferenceUID")
+    return DicomError(
+        f"{source.name} has no {tag} and refers to no series of the CT's frame of reference, so that its place is not "
+        "known: export it with its frame of reference, choose other contours with --label_series, or the CT that they "
+        "were drawn on with --target_ct"
+    )
 
 
 def drawn_on(sources: Sequence[LabelSource], uids: Sequence[str], known: Sequence[Series]) -> list[LabelSource]:
@@ -137,6 +162,18 @@ def roi_phase(name: str, four_d: FourD) -> PhaseName | None:
 
 def _only_once(uid: str, four_d: FourD) -> bool:
     return sum(one.series_uid == uid for one in four_d.series) == 1
+
+
+def _lies_in(source: LabelSource, frame: str, known: Sequence[Series]) -> bool:
+    if source.frame_of_reference_uid and frame:
+        return source.frame_of_reference_uid == frame or _names(source, frame)
+    images = [one for one in known if one.modality not in MODALITIES]
+    frames = {one.frame_of_reference_uid for one in images if one.series_uid in source.series_uids}
+    if not frames:
+        frames = {one.frame_of_reference_uid for one in images if one.modality == "CT"}
+        if len(frames) > 1:
+            raise unplaced(source)
+    return frame in frames
 
 
 def _names(source: LabelSource, frame: str) -> bool:

@@ -1,8 +1,7 @@
 """The label of a case: an IGTV as drawn, the union of one GTV per breathing phase, or a GTV; said plainly which."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,14 +9,12 @@ import SimpleITK as sitk
 from .ct_kind import PHASE
 from .errors import DicomError
 from .four_d import union
-from .label_sources import LabelSource, drawn_on, in_frame, roi_phase, source_phase
+from .label_sources import LabelSource, drawn_on, in_frame, roi_phase, source_phase, unplaced
 from .phases import FourD, PhaseName
 from .registration import move_rigidly
-from .roi_names import choose_roi
+from .roi_names import AmbiguousRoi, choose_roi, is_igtv, read_aliases
 from .series import Series
 from .target_ct import Alignment, Target
-
-IGTV_NAME = re.compile(r"i[_ -]?gtv|itv|gtv[_ -]?(mip|4d)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -74,34 +71,41 @@ def plan_label(
         The plan; None where no object lies in the target's or the PET's frame of reference.
 
     Raises:
-        DicomError: no ROI fits, several do, or some phases have a GTV and others none.
+        DicomError: no ROI fits, several do, some phases have a GTV and others none, or an object cannot be placed.
     """
-    own = in_frame(sources, target.frame_of_reference_uid)
+    options = replace(options, aliases=read_aliases(options.aliases))  # the file is read once
+    known = [*known, *target.series]  # a folder's series is not among the patient's
+    own = in_frame(sources, target.frame_of_reference_uid, known)
     moved = not own and bool(pet_frame)
     if moved:
-        own = in_frame(sources, pet_frame)
+        own = in_frame(sources, pet_frame, known)
     if not own:
+        for one in sources:
+            if not one.frame_of_reference_uid:
+                raise unplaced(one)
         return None
-    decisions = ("contours lie in the PET's frame of reference and are moved to the target CT's",) if moved else ()
+    decisions = ["contours lie in the PET's frame of reference and are moved to the target CT's"] if moved else []
     four_d = None if moved else target.four_d
-    per_phase = _per_phase(own, four_d, options) if four_d is not None else {}
+    per_phase, misses = _per_phase(own, four_d, options) if four_d is not None else ({}, [])
+    decisions += misses
     if len(per_phase) < 2 or options.roi is None:
-        drawn = _drawn(own, target, known, per_phase, options)
+        drawn, misses = _drawn(own, target, known, per_phase, options)
+        decisions += misses
         if drawn is not None:
-            kind = "igtv" if any(IGTV_NAME.search(name) for name in drawn.names) else "gtv"
+            kind = "igtv" if _any_igtv(drawn.names, options) else "gtv"
             words = [f"label is {drawn}"]
             if kind == "gtv" and target.kind == PHASE:
                 words.append("the CT is one phase of breathing: the label is a GTV of that phase, not an IGTV")
-            return LabelPlan((drawn,), kind, per_phase, moved, (*decisions, *words))
+            return LabelPlan((drawn,), kind, per_phase, moved, _once(decisions, words))
     if len(per_phase) == 1:
         ((name, chosen),) = per_phase.items()
         words = (
             f"label is {chosen}: a GTV on phase {name} only. It is no IGTV, and none is made of it: the other "
             f"{len(four_d.names) - 1} phases have no contour"
         )
-        return LabelPlan((chosen,), "gtv", per_phase, moved, (*decisions, words))
+        return LabelPlan((chosen,), "gtv", per_phase, moved, _once(decisions, [words]))
     words = _check_all_phases(per_phase, four_d, options)
-    return LabelPlan(tuple(per_phase.values()), "igtv", per_phase, moved, (*decisions, *words))
+    return LabelPlan(tuple(per_phase.values()), "igtv", per_phase, moved, _once(decisions, words))
 
 
 def make_label(
@@ -153,45 +157,56 @@ def phase_masks(plan: LabelPlan, image: sitk.Image, frame: str) -> dict[PhaseNam
     }
 
 
-def _drawn(own, target: Target, known, per_phase: dict[PhaseName, Chosen], options) -> Chosen | None:
-    """What was drawn for this very CT; None where only the phases' GTVs are there."""
+def _once(*words: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one for some in words for one in some))
+
+
+def _any_igtv(names: Sequence[str], options) -> bool:
+    return any(is_igtv(name, options.aliases) for name in names)
+
+
+def _drawn(own, target: Target, known, per_phase: dict[PhaseName, Chosen], options) -> tuple[Chosen | None, list[str]]:
+    """What was drawn for this very CT, None where only the phases' GTVs are there; and which objects hold no target."""
+    misses: list[str] = []
     phase_sources = {id(chosen.source) for chosen in per_phase.values()}
     if options.kind == "igtv" and options.roi is None:
         # an IGTV is an IGTV, on whichever phase it was drawn
-        named = [one for one in own if any(IGTV_NAME.search(name) for name in one.rois)]
-        explicit = _choose(drawn_on(named, _uids(target), known), options, must=False) if named else None
-        if explicit is not None and any(IGTV_NAME.search(name) for name in explicit.names):
-            return explicit
+        named = [one for one in own if _any_igtv(one.rois, options)]
+        explicit, misses = _choose(drawn_on(named, _uids(target), known), options, must=False) if named else (None, [])
+        if explicit is not None and _any_igtv(explicit.names, options):
+            return explicit, misses
     others = own if options.roi is not None else [one for one in own if id(one) not in phase_sources]
     if target.phase is not None and target.phase in per_phase and options.kind == "gtv":
-        return per_phase[target.phase]
+        return per_phase[target.phase], misses
     candidates = drawn_on(others, _uids(target), known) if others else []
     if per_phase and options.roi is None:
         # beside contours on the phases only what was drawn on this CT itself counts
         candidates = [one for one in candidates if set(_uids(target)).intersection(one.series_uids)]
-    return _choose(candidates, options, must=not per_phase)
+    drawn, more = _choose(candidates, options, must=not per_phase)
+    return drawn, misses + more
 
 
 def _uids(target: Target) -> list[str]:
     return [one.series_uid for one in target.series]
 
 
-def _choose(candidates: Sequence[LabelSource], options, must: bool, kind: str | None = None) -> Chosen | None:
-    """The one object that has a fitting ROI."""
+def _choose(candidates: Sequence[LabelSource], options, must: bool) -> tuple[Chosen | None, list[str]]:
+    """The one object that has a fitting ROI, and which of the others have none."""
     found, misses = [], []
     for one in candidates:
+        names = one.rois  # of a damaged object, which must not pass for one without target
         try:
-            found.append(_rois_of(one, one.rois, options, kind or options.kind))
+            found.append(_rois_of(one, names, options, options.kind))
+        except AmbiguousRoi as error:
+            raise AmbiguousRoi(f"{one.name}: {error}") from error
         except DicomError as error:
-            if _is_choice(error):
-                raise DicomError(f"{one.name}: {error}") from error
             misses.append(f"{one.name}: {error}")
     if len(found) > 1:
         listing = "; ".join(map(str, found))
         raise DicomError(f"{len(found)} objects have a fitting ROI: {listing}; choose one with --label_series")
     if not found and must:
         raise DicomError("; ".join(misses) or "no RTSTRUCT or DICOM SEG lies on the target CT")
-    return found[0] if found else None
+    return (found[0] if found else None), misses
 
 
 def _rois_of(source: LabelSource, names: Sequence[str], options, kind: str) -> Chosen:
@@ -199,19 +214,15 @@ def _rois_of(source: LabelSource, names: Sequence[str], options, kind: str) -> C
     return Chosen(source, (roi,) if isinstance(roi, str) else tuple(roi))
 
 
-def _is_choice(error: DicomError) -> bool:
-    """Two hits are for the user to settle; no hit may be made good by another object."""
-    return " ROIs" in str(error)
-
-
-def _per_phase(own: Sequence[LabelSource], four_d: FourD, options) -> dict[PhaseName, Chosen]:
-    """Phase -> its GTV."""
+def _per_phase(own: Sequence[LabelSource], four_d: FourD, options) -> tuple[dict[PhaseName, Chosen], list[str]]:
+    """Phase -> its GTV, and which objects of a phase have none."""
     found: dict[PhaseName, Chosen] = {}
+    misses = []
     for source in own:
         of_source = source_phase(source, four_d)
         groups: dict[PhaseName, list[str]] = {}
         for name in source.rois:
-            if IGTV_NAME.search(name) and options.roi is None:
+            if options.roi is None and is_igtv(name, options.aliases):
                 continue
             of_name = roi_phase(name, four_d)
             if of_source is not None and of_name not in (None, of_source):
@@ -225,16 +236,17 @@ def _per_phase(own: Sequence[LabelSource], four_d: FourD, options) -> dict[Phase
         for phase, names in groups.items():
             try:
                 chosen = _rois_of(source, names, options, "gtv")
+            except AmbiguousRoi as error:
+                raise AmbiguousRoi(f"phase {phase}, {source.name}: {error}") from error
             except DicomError as error:
-                if _is_choice(error):
-                    raise DicomError(f"phase {phase}, {source.name}: {error}") from error
+                misses.append(f"phase {phase}, {source.name}: {error}")
                 continue
             if phase in found:
                 raise DicomError(
                     f"phase {phase} has two GTVs: {found[phase]} and {chosen}; choose with --label_series or --roi"
                 )
             found[phase] = chosen
-    return {name: found[name] for name in four_d.names if name in found}
+    return {name: found[name] for name in four_d.names if name in found}, misses
 
 
 def _check_all_phases(per_phase: dict[PhaseName, Chosen], four_d: FourD, options) -> list[str]:

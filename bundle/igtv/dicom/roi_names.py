@@ -28,6 +28,7 @@ _TIERS = {
     ),
     "gtv": (("GTV", r"gtv(?!_?(?:mip|4d))"), ("tumour", r"tumou?r|lesion")),
 }
+_IGTV = "|".join(pattern for _, pattern in _TIERS["igtv"][:3])  # names that say that the breathing is in it
 # targets with margins, help structures of the optimisation, and volumes taken off each other
 _NEVER = re.compile(r"ptv|ctv|prv|ring|shell|rind|opt|avoid|dummy|crop|dose|minus|ohne|margin|expan|\d ?mm|\+ ?\d")
 _HELP_PREFIX = re.compile(r"^[\s]*[z_~]", re.IGNORECASE)  # TG-263: not evaluated when a name starts with z or _
@@ -40,6 +41,10 @@ _NODE_AFTER = re.compile(
 )
 _NODE_GLUED = re.compile(_BEFORE + _TARGET + r"(?:ln|lymph|node|nodal)")
 _BED = re.compile(_BEFORE + _TARGET + r"_?(?:sb(?:_|\d|$)|.*bed(?:_|$))")
+
+
+class AmbiguousRoi(DicomError):
+    """Several ROIs fit equally well: for the user to settle, where no hit may be made good by another object."""
 
 
 def choose_roi(
@@ -67,14 +72,15 @@ def choose_roi(
         The name; a list of names when `nodes` is set or `roi` is a list.
 
     Raises:
-        DicomError: when nothing fits, or two names fit equally well; it names them and the option `--roi`.
+        AmbiguousRoi: when two names fit equally well; it names them and the option `--roi`.
+        DicomError: when nothing fits; it names what there is.
         ValueError: for an unknown kind or a malformed alias file.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
     if roi is not None:
         return _named(names, roi)
-    table = _read_aliases(aliases)
+    table = read_aliases(aliases)
     allowed = [name for name in names if not _matches(name, table.get(IGNORE, ()))]
     primary = _primary(names, allowed, kind, table.get(kind, ()), optional=nodes)
     if not nodes:
@@ -85,6 +91,17 @@ def choose_roi(
         raise _nothing(names, kind)
     LOGGER.info("ROIs %s chosen as %s with nodes among: %s", _listed(primary + nodal), kind, _listed(names))
     return primary + nodal
+
+
+def is_igtv(name: str, aliases: str | Path | Mapping[str, Sequence[str]] | None = None) -> bool:
+    """Whether a ROI's name says IGTV: an alias does, or IGTV*, ITV*, GTV_MIP*, GTV_4D*, also after a side or lobe.
+
+    Args:
+        name: of the ROI.
+        aliases: as in `choose_roi`.
+    """
+    patterns = read_aliases(aliases).get("igtv", ())
+    return _matches(name, patterns) or bool(re.match(_BEFORE + f"(?:{_IGTV})", _normalised(name)))
 
 
 def _primary(
@@ -99,7 +116,7 @@ def _primary(
         if hits:
             break
     if len(hits) > 1:
-        raise DicomError(
+        raise AmbiguousRoi(
             f'{len(hits)} ROIs could be the {kind} ({what}): {_listed(hits)}; choose with --roi "{hits[0]}", or '
             f'--roi "{list(hits)}" for their union'
         )
@@ -119,7 +136,7 @@ def _named(names: Sequence[str], roi: str | Sequence[str]) -> str | list[str]:
     if isinstance(roi, str):
         found = _one_pattern(names, roi)
         if len(found) > 1:
-            raise DicomError(
+            raise AmbiguousRoi(
                 f"--roi {roi!r} fits {len(found)} ROIs: {_listed(found)}; give one of them, or a list of them"
             )
         return found[0]
@@ -142,7 +159,12 @@ def _one_pattern(names: Sequence[str], pattern: str) -> list[str]:
     raise DicomError(f"no ROI is named {pattern!r} (--roi); there are: {_listed(names) or 'none'}")
 
 
-def _read_aliases(aliases: str | Path | Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
+def read_aliases(aliases: str | Path | Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
+    """Aliases as a mapping of lists, from a file or from a mapping; {} without any.
+
+    Raises:
+        ValueError: they are no such mapping.
+    """
     if aliases is None:
         return {}
     where = "aliases"
