@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -29,6 +29,7 @@ from .import_record import (
     fingerprint,
     read_case,
     read_cases,
+    scan_of,
     write_datalist,
     write_log,
     write_tables,
@@ -117,7 +118,8 @@ def _finish(
         else:
             rows.append({**cases[case], "status": "imported" if case in fresh else "already there"})
     # an older import of a case whose new images are refused is no longer what the archive says
-    datalist = write_datalist(folder, {case: facts for case, facts in cases.items() if case not in errors}, name)
+    left_out = {*errors, *_renamed(cases, works)}
+    datalist = write_datalist(folder, {case: facts for case, facts in cases.items() if case not in left_out}, name)
     unusable = [{"file": problem.file.name, "reason": problem.reason} for problem in problems]
     write_log(folder, rows, unusable, options)
     write_tables(folder, rows)
@@ -132,6 +134,22 @@ def _finish(
         listing = "\n".join(f"  {case}: {error}" for case, error in errors.items())
         raise DicomError(f"none of {len(works)} cases could be imported:\n{listing}")
     return datalist
+
+
+def _renamed(cases: Mapping[str, dict], works: Sequence[CaseWork]) -> set[str]:
+    """Cases of earlier imports whose scan has another name now: P1 becomes P1_1 when a second PET study arrives."""
+    names = {
+        (work.patient, one.series_uid): work.case
+        for work in works
+        for one in work.series
+        if one.modality == "PT" and one.study_uid == work.study_uid
+    }
+    current = {work.case for work in works}
+    renamed = {case: names[scan_of(facts)] for case, facts in cases.items() if scan_of(facts) in names}
+    renamed = {case: new for case, new in renamed.items() if case not in current}
+    for case, new in renamed.items():
+        logger.warning("case %s is now called %s: its old folder is not listed any more and may be removed", case, new)
+    return set(renamed)
 
 
 @contextmanager

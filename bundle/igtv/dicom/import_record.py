@@ -4,15 +4,19 @@ import csv
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from ..data.datalist import PARTS
 from ..files import replacing
 from .import_case import CT_FILE, LABEL_FILE, OVERLAY_FILE, PET_FILE, CaseWork, save_json
 from .import_options import ImportOptions
+
+logger = logging.getLogger(__name__)
 
 CASE_FILE = "case.json"
 HASHED_MODALITIES = ("RTSTRUCT", "SEG", "REG")
@@ -87,10 +91,21 @@ def read_cases(dataset_dir: Path) -> dict[str, dict]:
     return {name: facts for name, facts in cases.items() if facts is not None}
 
 
-def write_datalist(dataset_dir: Path, cases: Mapping[str, dict], name: str) -> Path:
-    """Write the datalist: labelled cases for training, others with a PET under `testing`.
+def scan_of(facts: Mapping) -> tuple[str, str] | None:
+    """Patient and PET series of a case's facts or its entry in the datalist, None where they name no PET."""
+    source = facts.get("source")
+    pet = source.get("pet") if isinstance(source, dict) else None
+    return (str(facts.get("patient_id")), str(pet.get("series_uid"))) if isinstance(pet, dict) else None
 
-    What people changed in an earlier one stays: the list a case is in, its fold, and keys of their own.
+
+def write_datalist(dataset_dir: Path, cases: Mapping[str, dict], name: str) -> Path:
+    """Write the datalist: labelled cases for training, patients without any under `testing` where they have a PET.
+
+    A patient is in one list only: a new labelled case joins the earlier ones of its patient, and an unlabelled one is
+    not listed where its patient is under `training` or `validation`.
+
+    What people changed in an earlier datalist stays: the list a case is in, its fold, and keys of their own. They
+    follow the scan where its case has another name now.
 
     Args:
         dataset_dir: folder of the cases.
@@ -101,22 +116,31 @@ def write_datalist(dataset_dir: Path, cases: Mapping[str, dict], name: str) -> P
         Its path.
     """
     path = dataset_dir / DATALIST_FILE
-    content = {"name": name, "importer": IMPORTER, "training": [], "validation": [], "testing": []}
-    placed = {}
+    content = {"name": name, "importer": IMPORTER}
     if path.is_file():
         content |= json.loads(path.read_text(encoding="utf-8"))
-        for part in ("training", "validation", "testing"):
-            for item in content.get(part, []):
-                placed[str(item.get("ct", "")).split("/")[0]] = (part, item)
-    lists = {"training": [], "validation": [], "testing": []}
-    for case, facts in cases.items():
-        if "pet" not in facts["source"]:
+    items = {case: _item(case, facts) for case, facts in cases.items() if "pet" in facts["source"]}
+    earlier = _earlier_entries(content, items)
+    parts = {
+        case: earlier[case][0]
+        for case, item in items.items()
+        # what was under `testing` because it had no label is new now that it has one
+        if "label" in item and case in earlier and (earlier[case][0] != "testing" or "label" in earlier[case][1])
+    }
+    part_of = {}
+    for case, part in parts.items():
+        part_of.setdefault(items[case]["patient_id"], part)
+    for case, item in items.items():
+        if "label" in item and case not in parts:
+            parts[case] = part_of.setdefault(item["patient_id"], "training")
+    lists = {part: [] for part in PARTS}
+    for case, item in items.items():
+        part = parts.get(case, "testing")
+        if "label" not in item and part_of.get(item["patient_id"], "testing") != "testing":
+            part = part_of[item["patient_id"]]
+            logger.warning("case %s has no label and is not listed: its patient is under `%s`", case, part)
             continue
-        item = _item(case, facts)
-        part, earlier = placed.get(case, (None, {}))
-        if part is None or (part == "testing" and "label" in item and "label" not in earlier):
-            part = "training" if "label" in item else "testing"
-        lists[part if "label" in item else "testing"].append({**earlier, **item})
+        lists[part].append({**earlier.get(case, ("", {}))[1], **item})
     _complete_folds(lists["training"])
     save_json(path, content | lists)
     return path
@@ -170,6 +194,24 @@ def _item(case: str, facts: dict) -> dict:
     if "label" in facts["source"]:
         item |= {"label": f"{case}/{LABEL_FILE}", "label_kind": facts["label_kind"]}
     return item | {"patient_id": facts["patient_id"], "ct_kind": facts["ct_kind"], "source": facts["source"]}
+
+
+def _earlier_entries(content: Mapping, items: Mapping[str, dict]) -> dict[str, tuple[str, dict]]:
+    """Case -> list and entry of an earlier datalist: that of the same scan, else that of the same name."""
+    by_case, by_scan = {}, {}
+    for part in PARTS:
+        for entry in content.get(part, []):
+            by_case[str(entry.get("ct", "")).split("/")[0]] = (part, entry)
+            by_scan.setdefault(scan_of(entry), (part, entry))
+    moved = {scan_of(item) for item in items.values()} & set(by_scan)
+    earlier = {}
+    for case, item in items.items():
+        scan, named = scan_of(item), by_case.get(case)
+        if scan in by_scan and (named is None or scan_of(named[1]) != scan):
+            earlier[case] = by_scan[scan]
+        elif named is not None and scan_of(named[1]) not in moved - {scan}:
+            earlier[case] = named
+    return earlier
 
 
 def _complete_folds(training: list[dict]) -> None:

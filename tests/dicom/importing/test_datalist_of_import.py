@@ -1,0 +1,129 @@
+"""Which list a case is in when patients come again, with and without labels."""
+
+import json
+
+import pytest
+from igtv.data.datalist import read_datalist
+from igtv.dicom.import_record import write_datalist
+
+
+def facts(patient, scan, label=True):
+    """What a case says of itself."""
+    source = {"ct": [{"series_uid": f"{scan}.1"}], "pet": {"series_uid": scan, "study_uid": f"{scan}.0"}}
+    found = {"patient_id": patient, "ct_kind": "average", "source": source}
+    if label:
+        source["label"] = [{"series_uid": f"{scan}.2"}]
+        found["label_kind"] = "igtv"
+    return found
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """`listed(cases)` -> list -> names of its cases, in a datalist that the other verbs accept."""
+
+    def run(**cases):
+        path = write_datalist(tmp_path, cases, "test")
+        read_datalist(path)
+        content = json.loads(path.read_text())
+        return {
+            part: [item["ct"].split("/")[0] for item in content[part]] for part in ("training", "validation", "testing")
+        }
+
+    return run
+
+
+def edit(folder, change):
+    path = folder / "dataset.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def to_part(part, *cases):
+    """Move cases of `training` to another list."""
+
+    def change(content):
+        moved = [item for item in content["training"] if item["ct"].split("/")[0] in cases]
+        content["training"] = [item for item in content["training"] if item not in moved]
+        content[part] += moved
+
+    return change
+
+
+def test_an_unlabelled_follow_up_of_a_training_patient_is_not_listed(listed, caplog):
+    cases = {"A_1": facts("A", "1"), "A_2": facts("A", "2", label=False), "B": facts("B", "3", label=False)}
+    assert listed(**cases) == {"training": ["A_1"], "validation": [], "testing": ["B"]}
+    assert "A_2 has no label and is not listed" in caplog.text
+    first_unlabelled = {"A_1": facts("A", "1", label=False), "A_2": facts("A", "2")}
+    assert listed(**first_unlabelled)["training"] == ["A_2"]
+
+
+def test_labels_that_come_later_take_the_patient_out_of_testing(listed):
+    assert listed(A_1=facts("A", "1", label=False))["testing"] == ["A_1"]
+    cases = {"A_1": facts("A", "1", label=False), "A_2": facts("A", "2")}
+    assert listed(**cases) == {"training": ["A_2"], "validation": [], "testing": []}
+    cases["A_1"] = facts("A", "1")
+    assert listed(**cases)["training"] == ["A_1", "A_2"]
+
+
+@pytest.mark.parametrize("part", ["validation", "testing"])
+def test_a_new_case_joins_the_list_that_people_chose_for_its_patient(listed, tmp_path, part):
+    cases = {"A_2": facts("A", "2"), "B": facts("B", "3")}
+    listed(**cases)
+    edit(tmp_path, to_part(part, "A_2"))
+    assert listed(A_1=facts("A", "1"), A_3=facts("A", "4", label=False), **cases) == {
+        "validation": [],
+        "testing": [],
+        "training": ["B"],
+    } | {part: ["A_1", "A_2"] if part == "validation" else ["A_1", "A_3", "A_2"]}
+
+
+def test_list_fold_and_own_keys_follow_the_scan_to_its_new_name(listed, tmp_path):
+    listed(A=facts("A", "1"), B=facts("B", "3"))
+
+    def give_folds(content):
+        for fold, item in enumerate(content["training"]):
+            item |= {"fold": fold + 1, "centre": item["patient_id"]}
+
+    edit(tmp_path, give_folds)
+    assert listed(A_1=facts("A", "0"), A_2=facts("A", "1"), B=facts("B", "3"))["training"] == ["A_1", "A_2", "B"]
+    items = {item["ct"][:3]: item for item in json.loads((tmp_path / "dataset.json").read_text())["training"]}
+    assert [items[case]["fold"] for case in ("A_1", "A_2", "B/c")] == [1, 1, 2]
+    assert items["A_2"]["centre"] == "A" and "centre" not in items["A_1"]
+
+
+def test_names_that_move_on_by_one_keep_what_belongs_to_the_scan(listed, tmp_path):
+    """An older study arrives: A_1 is another scan now, and the former A_1 is called A_2."""
+    listed(A_1=facts("A", "1"), A_2=facts("A", "2"))
+
+    def note(content):
+        for item in content["training"]:
+            item["note"] = item["source"]["pet"]["series_uid"]
+
+    edit(tmp_path, note)
+    listed(A_1=facts("A", "0"), A_2=facts("A", "1"), A_3=facts("A", "2"))
+    items = json.loads((tmp_path / "dataset.json").read_text())["training"]
+    assert [item.get("note") for item in items] == [None, "1", "2"]
+
+
+def test_another_pet_under_the_same_name_keeps_the_entry(listed, tmp_path):
+    listed(A=facts("A", "1"), B=facts("B", "3"))
+    edit(tmp_path, to_part("validation", "A"))
+    assert listed(A=facts("A", "9"), B=facts("B", "3"))["validation"] == ["A"]
+
+
+def test_a_second_study_renames_the_case_and_the_scan_is_listed_once(dicom, run_import, tmp_path, caplog):
+    source, folder = tmp_path / "dicom", tmp_path / "data"
+    dicom.patient(source / "1", "A", frame="1.2.1")
+    dicom.patient(source / "b", "B")
+    run_import(source, folder)
+    edit(folder, to_part("validation", "A"))
+    dicom.patient(source / "2", "A", frame="1.2.2", label=False)
+    content = run_import(source, folder)
+    assert [item["ct"] for item in content["training"]] == ["B/ct.nii.gz"] and content["testing"] == []
+    (item,) = content["validation"]
+    assert item["ct"] in ("A_1/ct.nii.gz", "A_2/ct.nii.gz") and "label" in item
+    assert (folder / "A" / "ct.nii.gz").is_file() and "case A is now called A_" in caplog.text
+    read_datalist(folder / "dataset.json")
+    table = (folder / "cases.csv").read_text()
+    assert "A_1," in table and "A_2," in table
