@@ -240,7 +240,9 @@ def _facts(work: CaseWork, target: Target, paired: Pair, plan: LabelPlan | None,
         facts["suv_max"] = round(float(sitk.GetArrayViewFromImage(pet).max()), 2)
     if plan is not None:
         facts["source"]["label"] = [
-            {**_source(one.source.series), "file": one.source.path.name, "roi": list(one.names)} for one in plan.chosen
+            # no file name: exports call their files after the patient
+            {**_source(one.source.series), "sop_instance_uid": one.source.sop_instance_uid, "roi": list(one.names)}
+            for one in plan.chosen
         ]
         facts["label_kind"] = plan.kind
         facts["label_ml"] = round(measure(label)[0], 3)

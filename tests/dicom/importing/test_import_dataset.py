@@ -69,6 +69,7 @@ def test_the_datalist_remembers_the_series_and_the_log_the_decisions(imported, l
     assert source["ct"][0]["series_uid"].endswith("35533244")
     assert source["pet"]["series_uid"].endswith("37667411")
     assert source["label"][0]["roi"] == ["GTV_Mass_CT"]
+    assert source["label"][0]["sop_instance_uid"] and "file" not in source["label"][0]
     row = log_of(folder)["STS_002"]
     assert row["status"] == "imported" and row["label_kind"] == "gtv"
     assert any("Units GML" in words for words in row["decisions"])
