@@ -58,6 +58,31 @@ def test_rollback_goes_to_the_accepted_version_before(three):
     assert three.rollback(2).number == 2
 
 
+@pytest.fixture
+def side_branch(three, weak_model):
+    """Version 2 was rolled back, version 4 was measured against version 1 and is current."""
+    three.rollback(1)
+    three.accept(three.add(weak_model, {"parent": 1, "data": []}), {"reasons": []})
+    return three
+
+
+def test_rollback_passes_over_what_was_itself_rolled_back(side_branch):
+    assert side_branch.current().number == 4
+    assert side_branch.rollback().number == 1
+
+
+def test_a_damaged_current_version_falls_back_to_its_parent(side_branch, weak_model):
+    """Version 5 descends from 2, though 4 was current in between."""
+    side_branch.rollback(2)
+    side_branch.rollback(4)
+    side_branch.accept(side_branch.add(weak_model, {"parent": 2, "data": []}), {"reasons": []})
+    damage(side_branch.current())
+    assert side_branch.current().number == 2
+    (side_branch.version(5).path / "manifest.json").chmod(0o644)
+    (side_branch.version(5).path / "manifest.json").write_text("{")
+    assert side_branch.current().number == 4  # without its manifest: the one that was current last
+
+
 def test_rollback_refuses_what_was_not_accepted_or_is_damaged(three):
     with pytest.raises(ValueError, match="was not accepted"):
         three.rollback(3)

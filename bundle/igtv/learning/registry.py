@@ -175,7 +175,7 @@ class ModelRegistry:
         """Make an accepted version current again.
 
         Args:
-            to: its number; None: the accepted version before the current one.
+            to: its number; None: the version the current one was measured against, else the accepted one before it.
             user: who asked for it.
 
         Raises:
@@ -187,7 +187,8 @@ class ModelRegistry:
                 earlier = [entry.number for entry in self._accepted() if entry.number < current]
                 if not earlier:
                     raise ValueError(f"{self.name}: there is no accepted version before {version_name(current)}")
-                to = earlier[-1]
+                # the number below may be what was itself rolled back; the parent was in use and good enough
+                to = next((number for number in self._ancestors(current) if number in earlier), earlier[-1])
             version = self.version(to)
             if version.status != ACCEPTED:
                 raise ValueError(f"{version.label} was not accepted ({version.status}): it cannot become current")
@@ -259,14 +260,29 @@ class ModelRegistry:
             return self.history()[-1]["number"] if self.history() else self._last_accepted()
 
     def _earlier(self, number: int) -> list[int]:
-        """Other accepted versions, those that were current last first."""
-        order = [entry["number"] for entry in reversed(self.history())]
+        """Other accepted versions: those it descends from first, then those that were current last."""
+        order = self._ancestors(number)
+        order += [entry["number"] for entry in reversed(self.history())]
         order += reversed(self._numbers())
         chosen = []
         for other in order:
             if other != number and other not in chosen and self._was_accepted(other):
                 chosen.append(other)
         return chosen
+
+    def _ancestors(self, number: int) -> list[int]:
+        """Accepted versions that one descends from, the nearest first, as far as manifests can be read."""
+        chain, seen = [], {number}
+        while True:
+            try:
+                number = _read_json(self.folder / VERSIONS_DIR / version_name(number) / MANIFEST_FILE).get("parent")
+            except (OSError, ValueError):
+                return chain
+            if not isinstance(number, int) or number in seen:
+                return chain
+            seen.add(number)
+            if self._was_accepted(number):
+                chain.append(number)
 
     def _was_accepted(self, number: int) -> bool:
         path = self.folder / VERSIONS_DIR / version_name(number) / DECISION_FILE
