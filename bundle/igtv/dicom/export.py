@@ -1,12 +1,16 @@
 """A mask in the forms that leave this package: RTSTRUCT for planning systems, SEG for archives, NIfTI for programs."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pydicom
 import SimpleITK as sitk
+from pydicom.errors import InvalidDicomError
 
-from ..files import replacing
-from .contour_source import ContourSource
+from ..files import TEMPORARY_PREFIX, replacing
+from .contour_source import MANUFACTURER, ContourSource
 from .errors import DicomError
 from .reference_series import ReferenceSeries, place_mask
 from .rtstruct_writer import write_rtstruct
@@ -57,40 +61,90 @@ def export_masks(
     """Write masks of one patient.
 
     Args:
-        folder: where `rtstruct.dcm`, `seg.dcm` and `mask.nii.gz` go.
+        folder: where `rtstruct.dcm`, `seg.dcm` and `mask.nii.gz` go; what an earlier export left there goes once the
+            new files are complete.
         masks: ROI name -> mask.
         reference: the series they were drawn on.
         formats: some of `FORMATS`; "nifti" holds the masks on the grid of the series, numbered in their order.
         source: what drew them.
         roi_type: RT ROI Interpreted Type.
-        probability: for a fractional SEG instead of a binary one.
+        probability: for a fractional SEG instead of a binary one; see `without_other_lesions`.
 
     Returns:
         The files.
 
     Raises:
         DicomError: a mask is empty or does not belong to the series.
+        FileExistsError: the folder holds an `rtstruct.dcm` or `seg.dcm` of another program.
     """
     folder = Path(folder)
-    files = {"nifti": folder / NIFTI_FILE, "rtstruct": folder / RTSTRUCT_FILE, "dicomseg": folder / SEG_FILE}
-    remove_dicom(folder)
-    try:
+    names = {"nifti": NIFTI_FILE, "rtstruct": RTSTRUCT_FILE, "dicomseg": SEG_FILE}
+    written = [names[name] for name in FORMATS if name in formats]
+    check_replaceable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=TEMPORARY_PREFIX) as temporary:  # all or nothing
+        new = Path(temporary)
         if "rtstruct" in formats:
-            write_rtstruct(files["rtstruct"], masks, reference, source=source, roi_type=roi_type)
+            write_rtstruct(new / RTSTRUCT_FILE, masks, reference, source=source, roi_type=roi_type)
         if "dicomseg" in formats:
-            write_segmentation(files["dicomseg"], masks, reference, probability=probability, source=source)
+            if probability is not None and len(masks) == 1:
+                probability = without_other_lesions(probability, next(iter(masks.values())))
+            write_segmentation(new / SEG_FILE, masks, reference, probability=probability, source=source)
         if "nifti" in formats:
-            _write_nifti(files["nifti"], masks, reference)
-    except BaseException:
-        remove_dicom(folder)  # all or nothing
-        raise
-    return [files[name] for name in FORMATS if name in formats]
+            _write_nifti(new / NIFTI_FILE, masks, reference)
+        remove_dicom(folder)
+        for name in written:
+            os.replace(new / name, folder / name)
+    return [folder / name for name in written]
+
+
+def check_replaceable(folder: str | Path) -> None:
+    """Make sure that a folder holds no `rtstruct.dcm` or `seg.dcm` but our own.
+
+    Raises:
+        FileExistsError: one of another program, such as the clinic's contours.
+    """
+    for name in (RTSTRUCT_FILE, SEG_FILE):
+        path = Path(folder) / name
+        if path.exists() and not _is_ours(path):
+            raise FileExistsError(
+                f"{name} in the output folder was not written by this program and is not replaced: "
+                "give another output_dir"
+            )
 
 
 def remove_dicom(folder: str | Path) -> None:
-    """Take away what an earlier run wrote: no old contour may stay beside a refusal or a new mask."""
+    """Take away what an earlier run wrote: no old contour may stay beside a refusal or a new mask.
+
+    Files of other programs stay.
+    """
     for name in (RTSTRUCT_FILE, SEG_FILE):
-        (Path(folder) / name).unlink(missing_ok=True)
+        path = Path(folder) / name
+        if path.exists() and _is_ours(path):
+            path.unlink()
+
+
+def without_other_lesions(probability: sitk.Image, mask: sitk.Image) -> sitk.Image:
+    """The map without what the mask leaves out: 0 where it reaches 0.5 outside of the mask.
+
+    The network's map holds all lesions, the mask those that were chosen. Lower values around them stay.
+    """
+    inside = sitk.Resample(
+        sitk.Cast(mask != 0, sitk.sitkUInt8), probability, sitk.Transform(), sitk.sitkNearestNeighbor, 0
+    )
+    values = sitk.GetArrayFromImage(probability)
+    values[(values >= 0.5) & (sitk.GetArrayViewFromImage(inside) == 0)] = 0
+    cleared = sitk.GetImageFromArray(values)
+    cleared.CopyInformation(probability)
+    return cleared
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Manufacturer"])
+    except (InvalidDicomError, OSError):
+        return False
+    return header.get("Manufacturer") == MANUFACTURER
 
 
 def _write_nifti(path: Path, masks: Mapping[str, sitk.Image], reference: ReferenceSeries) -> None:

@@ -14,11 +14,23 @@ from ..inference.manifest import bundle_version, run_manifest, write_manifest
 from ..networks.model_card import file_sha256
 from .contour_source import ContourSource
 from .errors import DicomError
-from .export import ROI_NAMES, check_formats, check_segmentation_type, export_masks
-from .reference_series import find_reference
+from .export import (
+    NIFTI_FILE,
+    ROI_NAMES,
+    RTSTRUCT_FILE,
+    SEG_FILE,
+    check_formats,
+    check_segmentation_type,
+    export_masks,
+)
+from .import_record import read_case
+from .reference_series import ReferenceSeries, check_same_image, find_reference
 from .rtstruct_writer import check_roi_name
 
 MANIFEST_FILE = "manifest.json"  # that `inferring` writes beside its masks
+MODEL_MASKS = ("pred.nii.gz", "lesions.nii.gz")  # that the manifest speaks of
+CT_FILES = ("ct.nii.gz", "ct.nii")
+DRAWN_ROI_NAME = "IGTV"  # of a mask that no model is known to have made
 MOST_VALUES = 64  # different numbers in a map of lesions; more is an image, not a mask
 
 logger = logging.getLogger(__name__)
@@ -34,7 +46,7 @@ def export_mask(
     lesions: str | int | Iterable[int] = "all",
     segmentation_type: str = "binary",
     probability: str | Path | None = None,
-    algorithm: str = "AUTOMATIC",
+    algorithm: str | None = None,
     ct_series: str | None = None,
 ) -> list[Path]:
     """Write a mask file as DICOM objects that refer to the CT it was drawn on.
@@ -42,23 +54,26 @@ def export_mask(
     Args:
         mask: NIfTI or another format of SimpleITK; one ROI per number in it: `pred.nii.gz` gives one, `lesions.nii.gz`
             one per lesion.
-        reference_dicom: folder with the DICOM of that CT; other series may lie there too.
-        output_dir: folder of `rtstruct.dcm`, `seg.dcm`, `mask.nii.gz` and `export.json`.
+        reference_dicom: folder with the DICOM of that CT; other series may lie there too. Where `ct.nii.gz` lies
+            beside the mask, its voxels are compared.
+        output_dir: folder of `rtstruct.dcm`, `seg.dcm`, `mask.nii.gz` and `export.json`, outside of `reference_dicom`.
         export: some of "nifti", "rtstruct", "dicomseg".
-        roi_name: by default IGTV_AI or GTV_AI, after the model's task.
+        roi_name: by default IGTV_AI or GTV_AI, after the model's task; IGTV where no model is known.
         roi_type: RT ROI Interpreted Type.
         lesions: "all", "largest" (number 1), or numbers: those in the mask, or where it holds but one, of its separate
             parts by size.
         segmentation_type: "binary", or "fractional", which needs `probability`.
         probability: map in [0, 1] on the mask's grid.
-        algorithm: "AUTOMATIC"; "SEMIAUTOMATIC" once somebody has corrected the mask; "MANUAL".
-        ct_series: UID or a part of the description, where the folder holds several CTs.
+        algorithm: "AUTOMATIC", the default for `pred.nii.gz` and `lesions.nii.gz` with their manifest;
+            "SEMIAUTOMATIC" once somebody has corrected the mask; "MANUAL", the default for other masks.
+        ct_series: UID or a part of the description, where the folder holds several CTs, or one on another grid.
 
     Returns:
         The files written.
 
     Raises:
         FileNotFoundError: no such file or folder.
+        FileExistsError: the output would replace what another program wrote, or the mask itself.
         DicomError: the mask is empty, belongs to none or several of the series, or a series cannot be used.
         ValueError: an option has a value it cannot have.
     """
@@ -70,14 +85,16 @@ def export_mask(
         )
     if not mask or not reference_dicom:
         raise ValueError(f"{'reference_dicom' if mask else 'mask'} is missing: give the mask and the folder of its CT.")
+    _check_output_apart(Path(output_dir), Path(reference_dicom), [mask, probability])
     image = _read_image(mask, "mask")
     manifest = _manifest_beside(Path(mask))
     model = manifest.get("model") or {}
-    name = check_roi_name(roi_name or ROI_NAMES.get(model.get("task"), "IGTV_AI"))
-    masks = _rois(image, name, lesions)
-    reference = find_reference(reference_dicom, image, ct_series)
     version = (manifest.get("versions") or {}).get("bundle") or bundle_version()
-    source = ContourSource.of_model(model, version, algorithm)
+    source = ContourSource.of_model(model, version, algorithm or ("AUTOMATIC" if manifest else "MANUAL"))
+    default_name = ROI_NAMES.get(model.get("task"), "IGTV_AI") if manifest else DRAWN_ROI_NAME
+    masks = _rois(image, check_roi_name(roi_name or default_name), lesions)
+    reference = find_reference(reference_dicom, image, ct_series)
+    _check_ct_beside(Path(mask).parent, reference)
     files = export_masks(
         output_dir,
         masks,
@@ -90,6 +107,34 @@ def export_mask(
     _write_manifest(Path(output_dir), Path(mask), model, masks, files)
     logger.info("%s written to %s, for %s", ", ".join(file.name for file in files), output_dir, reference.series.label)
     return files
+
+
+def _check_output_apart(output_dir: Path, reference_dicom: Path, inputs: Iterable[str | Path | None]) -> None:
+    """No input may be written over, and the CT's folder stays as it is."""
+    if output_dir.resolve().is_relative_to(reference_dicom.resolve()):
+        raise ValueError(
+            f"output_dir {output_dir} lies in reference_dicom: nothing is written among the files of the CT; give a "
+            "folder outside of it."
+        )
+    targets = {(output_dir / name).resolve() for name in (NIFTI_FILE, RTSTRUCT_FILE, SEG_FILE, "export.json")}
+    for path in inputs:
+        if path and Path(path).resolve() in targets:
+            raise FileExistsError(f"{Path(path).name} would be written over by its own export: give another output_dir")
+
+
+def _check_ct_beside(folder: Path, reference: ReferenceSeries) -> None:
+    """Compare the CT that lies beside the mask with the series.
+
+    An imported CT may be the average of several series, which none of them equals: there the importer's word counts.
+    """
+    found = [folder / name for name in CT_FILES if (folder / name).is_file()]
+    if not found:
+        return
+    source = (read_case(folder) or {}).get("source", {})
+    made_of = [*source.get("ct", []), *source.get("phases", [])]
+    if len(made_of) > 1 and reference.series.series_uid in {entry.get("series_uid") for entry in made_of}:
+        return
+    check_same_image(_read_image(found[0], "the CT beside the mask,"), reference)
 
 
 def _read_image(path: str | Path, option: str) -> sitk.Image:
@@ -107,14 +152,17 @@ def _read_image(path: str | Path, option: str) -> sitk.Image:
 def _manifest_beside(mask: Path) -> Mapping[str, Any]:
     """What made the mask, where `inferring` left word of it."""
     path = mask.parent / MANIFEST_FILE
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        manifest = {}
+    manifest = None
+    if mask.name in MODEL_MASKS:
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            manifest = None
     if not isinstance(manifest, dict) or manifest.get("command") != "inferring":
         logger.warning(
-            "no manifest of a model beside %s: the origin of the mask stays unknown in the export", mask.name
-        )
+            "no manifest of a model says where %s comes from: it counts as drawn by hand unless --algorithm says "
+            "otherwise", mask.name,
+        )  # fmt: skip
         return {}
     return manifest
 

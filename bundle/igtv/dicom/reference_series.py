@@ -75,15 +75,16 @@ def find_reference(
 ) -> ReferenceSeries:
     """The series that a mask belongs to.
 
-    A CT wins over other modalities; of several, those on the mask's very grid.
+    A CT wins over other modalities; only one on the mask's very grid is taken unasked.
 
     Args:
         source: folder with DICOM of one patient or more, other objects beside; or the series found there.
         mask: the mask to place.
-        wanted: SeriesInstanceUID, or a part of the description, that chooses between several.
+        wanted: SeriesInstanceUID, or a part of the description, that chooses between several; the series it names
+            may have another grid.
 
     Raises:
-        DicomError: no series, or more than one, is left.
+        DicomError: no series, or more than one, is left, or the only one has another grid than the mask.
     """
     found = known_series(source)
     images = [series for series in found if series.modality in IMAGE_MODALITIES]
@@ -94,7 +95,14 @@ def find_reference(
     if not candidates:
         raise DicomError(f"reference_dicom holds no image series, but {listing(found)}")
     if len(candidates) == 1:
-        return read_reference(candidates[0])
+        reference = read_reference(candidates[0])
+        if not wanted and not same_grid(mask, reference):
+            raise DicomError(
+                f"the only {reference.series.modality} of reference_dicom, {reference.series.label}, is not on "
+                "the grid of the mask: it may be another scan, or another patient's; where it is right, name it "
+                "with --ct_series (its UID or a part of its description), and the mask is resampled to it"
+            )
+        return reference
     fitting = [reference for reference in map(_read_or_none, candidates) if reference and same_grid(mask, reference)]
     if len(fitting) == 1:
         return fitting[0]

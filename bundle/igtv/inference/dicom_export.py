@@ -22,7 +22,8 @@ class DicomExport:
         export: some of "nifti", "rtstruct", "dicomseg".
         reference_dicom: folder with the DICOM of the CTs that are segmented, one patient or more.
         ct_series: UID or a part of the description of the CT, where several could be meant.
-        segmentation_type: of the SEG, "binary" or "fractional" (the network's whole probability map).
+        segmentation_type: of the SEG, "binary" or "fractional" (the network's probability map without lesions that
+            were not chosen).
         roi_name: by default IGTV_AI or GTV_AI, after the model's task.
         imported: what `import_cases` made of a DICOM folder; its series serve where no `reference_dicom` is given.
 
@@ -79,8 +80,9 @@ class DicomExport:
 
         Raises:
             DicomError: see `find_reference`, `check_same_image` and `export_masks`.
+            FileExistsError: see `export_masks`.
         """
-        remove_dicom(folder)
+        remove_dicom(folder)  # the mask is a new one already
         if not self.formats:
             return []
         mask, ct = sitk.ReadImage(str(mask_file)), sitk.ReadImage(str(source["ct"]))

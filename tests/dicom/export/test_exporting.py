@@ -1,6 +1,7 @@
 """The verb `exporting` and the DICOM forms that `inferring` writes beside its masks."""
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from igtv.dicom.errors import DicomError
+from igtv.dicom.export import without_other_lesions
 from igtv.dicom.exporting import export_mask
 from igtv.dicom.rtstruct_reader import read_contours
 from igtv.dicom.volume import read_volume
@@ -91,12 +93,96 @@ def test_another_lesion_is_exported_later_without_the_network(tmp_path, patient)
     assert not (out / "seg.dcm").exists()  # it held another choice
 
 
+def test_the_model_is_named_only_for_its_own_mask(tmp_path, patient):
+    def roi(mask, **settings):
+        export_mask(mask, patient["dicom"], tmp_path / "export", "rtstruct", **settings)
+        dataset = pydicom.dcmread(tmp_path / "export" / "rtstruct.dcm")
+        (item,) = dataset.StructureSetROISequence
+        return item.ROIName, item.ROIGenerationAlgorithm, "Test model" in dataset.StructureSetDescription
+
+    write_case(tmp_path / "out", patient, export=["nifti"])
+    pred = tmp_path / "out" / "P1" / "pred.nii.gz"
+    assert roi(pred) == ("GTV_AI", "AUTOMATIC", True)
+    assert roi(pred, algorithm="SEMIAUTOMATIC") == ("GTV_AI", "SEMIAUTOMATIC", True)
+    drawn = pred.with_name("drawn.nii.gz")
+    drawn.write_bytes(pred.read_bytes())
+    assert roi(drawn) == ("IGTV", "MANUAL", False)
+    pred.with_name("manifest.json").unlink()
+    assert roi(pred) == ("IGTV", "MANUAL", False)
+
+
+def test_a_mask_of_another_patient_is_refused(tmp_path, patient, write_ct):
+    """By the CT beside it where the grids agree, else by the grid."""
+    mask = tmp_path / "case" / "label.nii.gz"
+    nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), mask)
+    other = write_ct(tmp_path / "other", RescaleIntercept=25)
+    with pytest.raises(DicomError, match="is not the CT that was segmented: 100 % of the voxels"):
+        export_mask(mask, other, tmp_path / "out")
+    larger = write_ct(tmp_path / "larger", size=(48, 48, 12))
+    with pytest.raises(DicomError, match="the only CT of reference_dicom.*not on the grid.*--ct_series"):
+        export_mask(mask, larger, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert export_mask(mask, larger, tmp_path / "out", "rtstruct", ct_series="CT")
+    assert export_mask(mask, patient["dicom"], tmp_path / "out", "rtstruct")
+
+
+def test_the_average_of_a_4d_ct_may_go_to_one_of_its_phases(tmp_path, patient, references, monkeypatch):
+    mask = tmp_path / "case" / "label.nii.gz"
+    nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), mask)
+    average = sitk.ReadImage(patient["case"]["ct"])
+    sitk.WriteImage(average + 25, patient["case"]["ct"])
+    uid = str(pydicom.dcmread(next(patient["dicom"].iterdir())).SeriesInstanceUID)
+    phases = [{"series_uid": uid}, {"series_uid": "1.2.3"}]
+    monkeypatch.setattr("igtv.dicom.exporting.read_case", lambda folder: {"source": {"ct": phases}})
+    assert export_mask(mask, patient["dicom"], tmp_path / "out", "rtstruct", ct_series=uid)
+    monkeypatch.setattr("igtv.dicom.exporting.read_case", lambda folder: {"source": {"ct": phases[:1]}})
+    with pytest.raises(DicomError, match="is not the CT that was segmented"):
+        export_mask(mask, patient["dicom"], tmp_path / "out", "rtstruct", ct_series=uid)
+
+
+@pytest.mark.parametrize("name", ["rtstruct.dcm", "seg.dcm"])
+def test_files_of_the_clinic_are_not_replaced(tmp_path, patient, name):
+    folder = tmp_path / "out" / "P1"
+    folder.mkdir(parents=True)
+    shutil.copy(next(patient["dicom"].iterdir()), folder / name)  # its manufacturer is another
+    before = (folder / name).read_bytes()
+    nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), tmp_path / "mine.nii.gz")
+    with pytest.raises(FileExistsError, match=f"{name} in the output folder was not written by this program"):
+        export_mask(tmp_path / "mine.nii.gz", patient["dicom"], folder, "rtstruct")
+    assert [file.name for file in folder.iterdir()] == [name]
+    _, row = write_case(tmp_path / "out", patient, export=["rtstruct"])
+    assert "was not written by this program" in row["not_exported"]
+    write_case(tmp_path / "out", patient, export=["nifti"])
+    assert (folder / name).read_bytes() == before
+
+
+def test_an_earlier_export_stays_until_the_new_one_is_complete(tmp_path, patient):
+    nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), tmp_path / "mine.nii.gz")
+    out = tmp_path / "out"
+    export_mask(tmp_path / "mine.nii.gz", patient["dicom"], out)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    with pytest.raises(ValueError, match="roi_type is 'TUMOUR'"):
+        export_mask(tmp_path / "mine.nii.gz", patient["dicom"], out, roi_type="TUMOUR")
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_no_input_is_written_over(tmp_path, patient):
+    mask = tmp_path / "out" / "mask.nii.gz"
+    mask.parent.mkdir()
+    nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), mask)
+    with pytest.raises(FileExistsError, match="mask.nii.gz would be written over"):
+        export_mask(mask, patient["dicom"], mask.parent, "nifti")
+    for inside in (patient["dicom"], patient["dicom"] / "new" / "folder"):
+        with pytest.raises(ValueError, match="lies in reference_dicom"):
+            export_mask(mask, patient["dicom"], inside)
+
+
 def test_parts_of_a_binary_mask_can_be_chosen(tmp_path, patient):
     nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), tmp_path / "mine.nii.gz")
     for lesions, voxels in (("all", 630), ("largest", 540), ("2", 90)):
         export_mask(tmp_path / "mine.nii.gz", patient["dicom"], tmp_path / "out", "rtstruct", lesions=lesions)
         name, read = contours(tmp_path / "out" / "rtstruct.dcm", patient)
-        assert (name, read.sum()) == ("IGTV_AI", voxels)
+        assert (name, read.sum()) == ("IGTV", voxels)
     assert "unknown origin" in pydicom.dcmread(tmp_path / "out" / "rtstruct.dcm").StructureSetDescription
 
 
@@ -132,6 +218,20 @@ def test_fractional_segmentation_of_a_case(tmp_path, patient):
     assert (tmp_path / "out" / "P1" / "probability.nii.gz").exists()
     dataset = pydicom.dcmread(tmp_path / "out" / "P1" / "seg.dcm")
     assert dataset.SegmentationType == "FRACTIONAL" and dataset.pixel_array.max() == round(0.8 * 255)
+
+
+def test_a_fractional_segmentation_leaves_out_other_lesions(patient):
+    """0 where the network found what was not chosen; its lower values stay."""
+    whole = np.where(patient["mask"], 0.8, 0.3).astype(np.float32)
+    chosen = patient["mask"].copy()
+    chosen[25:30] = 0
+    expected = np.where(chosen, whole, np.where(patient["mask"], 0, np.float32(0.3)))
+    images = [sitk.GetImageFromArray(values.transpose()) for values in (whole, chosen)]
+    for image in images:
+        image.SetOrigin((10, -20, 30))
+    cleared = without_other_lesions(*images)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(cleared).transpose(), expected)
+    assert cleared.GetOrigin() == (10, -20, 30)
 
 
 @pytest.mark.parametrize(
@@ -179,5 +279,5 @@ def test_the_verb(tmp_path, patient, bundle_dir):
     )
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["export.json", "rtstruct.dcm", "seg.dcm"]
     (roi,) = pydicom.dcmread(tmp_path / "out" / "rtstruct.dcm").StructureSetROISequence
-    assert (roi.ROIName, roi.ROIGenerationAlgorithm) == ("IGTV_AI", "SEMIAUTOMATIC")
+    assert (roi.ROIName, roi.ROIGenerationAlgorithm) == ("IGTV", "SEMIAUTOMATIC")
     assert str(tmp_path) not in (tmp_path / "out" / "export.json").read_text()
