@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..data.datalist import PARTS, read_datalist
 from ..dicom.import_dataset import import_dataset
@@ -38,6 +39,8 @@ def import_cases(
     pet_series: str | None = None,
     target_ct: str | None = None,
     num_workers: int = 0,
+    case_names: str = "patient_id",
+    **choices: Any,
 ) -> DicomCases:
     """Import CT and PET of all patients of a folder into `<output_dir>/imported`; what is there is not made again.
 
@@ -47,6 +50,8 @@ def import_cases(
         ct_series, pet_series: UID or a part of the description, where several could be meant.
         target_ct: CT to segment on, where it is not the PET's own: see the verb `importing`.
         num_workers: processes that import; they take seconds to start, so 0, this one, suits a few patients.
+        case_names: "patient_id" or "hash": see `import_dataset`.
+        **choices: further fields of `ImportOptions`, such as `exclude_series`.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -55,8 +60,8 @@ def import_cases(
     if not dicom_dir:
         return DicomCases()
     folder = Path(output_dir) / IMPORT_FOLDER
-    choices = {"ct_series": ct_series, "pet_series": pet_series, "target_ct": target_ct}
-    datalist = import_dataset(dicom_dir, folder, num_workers=num_workers, labels=False, **choices)
+    choices |= {"ct_series": ct_series, "pet_series": pet_series, "target_ct": target_ct}
+    datalist = import_dataset(dicom_dir, folder, case_names, num_workers=num_workers, labels=False, **choices)
     series, _ = find_series(dicom_dir)
     here = {one.series_uid for one in series}
     log = json.loads((folder / LOG_FILE).read_text(encoding="utf-8"))

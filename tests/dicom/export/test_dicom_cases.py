@@ -1,5 +1,6 @@
 """From a DICOM folder through the importer to cases, and their masks back to the very series they came from."""
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -107,3 +108,15 @@ def test_nothing_to_segment_says_why(dicom_dir, tmp_path):
     assert import_cases(None, tmp_path) == DicomCases()
     with pytest.raises(FileNotFoundError, match="No case with CT and PET in dicom_dir. C3: no PET"):
         find_cases(imported=import_cases(dicom_dir / "C3", tmp_path))
+
+
+def test_choices_of_the_importer_are_passed_on(dicom_dir, tmp_path, bundle_dir):
+    assert [case["case"] for case in import_cases(dicom_dir, tmp_path / "a", exclude_series="scan of B2").cases] == [
+        "A1"
+    ]
+    hashed = import_cases(dicom_dir / "A1", tmp_path / "b", case_names="hash").cases
+    assert len(hashed) == 1 and hashed[0]["case"] != "A1"
+    config = json.loads((bundle_dir / "configs" / "inference.json").read_text())
+    importing = json.loads((bundle_dir / "configs" / "import_dicom.json").read_text())
+    for key in ("exclude_series", "reg_series", "allow_missing_phases", "least_bone_dice", "case_names"):
+        assert config["dicom_cases"][key] == f"@{key}" and config[key] == importing[key]
