@@ -7,18 +7,24 @@ ours and anybody's.
 import logging
 import tempfile
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pydicom
 import SimpleITK as sitk
-from igtv.dicom.contour_source import MANUFACTURER, ContourSource
+from igtv.dicom.contour_source import ContourSource
 from igtv.dicom.errors import DicomError
 from igtv.dicom.reference_series import read_reference
 from igtv.dicom.rtstruct_writer import write_rtstruct
 from igtv.dicom.seg_writer import write_segmentation
 from igtv.dicom.series import load_series
 from pydicom.dataset import Dataset
+
+from lib.studies.pacs import PacsError
 
 from .dicom_labels import ForeignLabel, label_on_ct, look_at
 from .errors import LabelRefused
@@ -30,6 +36,32 @@ logger = logging.getLogger(__name__)
 ROI_NAME = "IGTV"
 # Series numbers of labels in the PACS: this, and the version.
 SERIES_NUMBER = 7000
+
+
+@dataclass(frozen=True)
+class FoundLabel:
+    """A label in the PACS that is not here.
+
+    Attributes:
+        series: it lies in.
+        instance_uid: its SOPInstanceUID.
+        seen: what its header says.
+        case: it belongs to.
+        time: when it was made, as YYYYMMDDHHMMSS in local time; "" where its header does not tell.
+        number: SeriesNumber, which for ours rises with the version.
+    """
+
+    series: Any
+    instance_uid: str
+    seen: ForeignLabel
+    case: str
+    time: str
+    number: int
+
+    @property
+    def order(self) -> tuple[str, int, str]:
+        """The oldest first, so that the newest becomes current."""
+        return self.time, self.number, self.series.uid
 
 
 class PacsLabels:
@@ -44,15 +76,19 @@ class PacsLabels:
         self._passed_over: set[str] = set()
         self._push_lock = threading.Lock()
 
-    def push(self, version: LabelVersion) -> None:
+    def push(self, version: LabelVersion, wait: bool = True) -> None:
         """Store a label as SEG and RTSTRUCT. One without tumour cannot be a DICOM object and stays here.
+
+        Args:
+            version: the label.
+            wait: for another one that is on its way; without, this one goes with the next exchange then.
 
         Raises:
             PacsError, DicomError, OSError: it is not in the PACS.
         """
-        if version.no_tumour:
+        if version.no_tumour or not self._push_lock.acquire(blocking=wait):
             return
-        with self._push_lock:
+        try:
             if (version.case, version.number) in self._stored():
                 return
             objects = self._objects(version)
@@ -62,18 +98,27 @@ class PacsLabels:
             self._store.labels.note({**event, "outcome": "sent"})
             self._store.pacs.store(objects)
             self._store.labels.note({**event, "outcome": "stored"})
+        finally:
+            self._push_lock.release()
 
     def exchange(self) -> None:
-        """Take in what is new in the PACS, then offer what it does not have; problems are logged, never raised."""
+        """Take in what is new in the PACS, then offer what it does not have.
+
+        Problems are logged, never raised, and one of a label keeps none of the others.
+        """
         try:
             listed = self._store.label_series()
             known = self._known_series()  # after the listing, see `push`
             new = [one for uid, one in listed.items() if uid not in known and uid not in self._passed_over]
-            # of one structure drawn here, the SEG comes first: it is the exact one
-            for one in sorted(new, key=lambda one: (one.modality != "SEG", one.uid)):
-                self._take_in(one)
+            found = [label for one in new for label in self._look(one)]
+            # of one structure drawn here there are both: the SEG is the exact one
+            exact = self._taken_segs(listed) | {
+                (one.case, one.seen.manufacturer) for one in found if one.series.modality == "SEG"
+            }
+            for one in sorted(found, key=lambda one: one.order):
+                self._take_in(one, exact)
             for version in self._not_in_pacs():
-                self.push(version)
+                self._offer(version)
         except (ValueError, OSError) as error:
             logger.warning("labels are exchanged with the PACS later: %s", error)
 
@@ -111,7 +156,9 @@ class PacsLabels:
                 write_rtstruct(Path(folder) / "rtstruct.dcm", masks, reference, source=source),
             ]
             objects = [pydicom.dcmread(path) for path in paths]
+        accepted = _local_time(version.time)
         for one in objects:
+            one.SeriesDate, one.SeriesTime = accepted[:8], accepted[8:]
             one.SeriesNumber = SERIES_NUMBER + version.number
             one.SeriesDescription = f"{ROI_NAME} label, version {version.number}, not approved"
         return objects
@@ -143,38 +190,103 @@ class PacsLabels:
             and self._store.has_case(version.case)
         ]
 
-    def _take_in(self, series: Any) -> None:
+    def _offer(self, version: LabelVersion) -> None:
         try:
-            for header in self._store.pacs.headers(series.study_uid, series.uid):
-                reason = self._accept_object(series, header)
-        except (LabelRefused, DicomError) as error:
-            reason = str(error)
-        if reason:
-            logger.info("%s series %s is no label: %s", series.modality, series.uid, reason)
-            self._passed_over.add(series.uid)
+            self.push(version)
+        except Exception as error:
+            logger.warning("label %s of %s is not in the PACS yet: %s", version.number, version.case, error)
 
-    def _accept_object(self, series: Any, header: Dataset) -> str:
-        """Take one object in; returns why not, "" when it was."""
-        seen = look_at(header, self._store.label_names)
-        if seen.reason:
-            return seen.reason
-        case = next((uid for uid in seen.series_uids if self._store.has_case(uid)), None)
-        if case is None:
-            return "it was not drawn on a CT of this archive"
-        ours = seen.manufacturer == MANUFACTURER
-        if ours and series.modality == "RTSTRUCT" and self._store.labels.current(case):
-            return "the SEG of the same label is here"
-        with tempfile.TemporaryDirectory(dir=self._store.data_dir) as folder:
-            files = self._store.pacs.download(series.study_uid, series.uid, Path(folder) / "label")
-            path = next(
-                path
-                for path in sorted(files.iterdir())
-                if str(pydicom.dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) == header.SOPInstanceUID
-            )
-            checked = label_on_ct(path, seen, read_grid(self._store.ct_path(case)))
-        event = {"user": "PACS", "client": seen.manufacturer, "source_series_uid": series.uid, "edit_dice": None}
-        self._store.accept_from_pacs(case, checked, event)
-        return ""
+    def _taken_segs(self, listed: Mapping[str, Any]) -> set[tuple[str, str]]:
+        """Case and maker of the SEGs that came in before and are in the PACS still."""
+        return {
+            (str(event.get("case")), str(event.get("client")))
+            for event in self._store.labels.events()
+            if (uid := event.get("source_series_uid")) in listed and listed[uid].modality == "SEG"
+        }
+
+    def _look(self, series: Any) -> list[FoundLabel]:
+        """The objects of a series that count as labels of cases here."""
+        found, reason = [], "it is empty"
+        with self._alone(series):
+            for header in self._store.pacs.headers(series.study_uid, series.uid):
+                seen = look_at(header, self._store.label_names)
+                uids = () if seen.reason else seen.series_uids
+                case = next((uid for uid in uids if self._store.has_case(uid)), None)
+                reason = seen.reason or "it was not drawn on a CT of this archive"
+                if case:
+                    number = int(header.get("SeriesNumber") or 0)
+                    found.append(FoundLabel(series, str(header.SOPInstanceUID), seen, case, made_at(header), number))
+            if not found:
+                self._pass_over(series, reason)
+        return found
+
+    def _take_in(self, label: FoundLabel, exact: set[tuple[str, str]]) -> None:
+        """Make a label the next version of its case, but for one that is here already or older than the current one.
+
+        Args:
+            label: of the PACS.
+            exact: case and maker of what is there as SEG.
+        """
+        series, maker = label.series, label.seen.manufacturer
+        with self._alone(series):
+            if series.modality == "RTSTRUCT" and (label.case, maker) in exact:
+                self._pass_over(series, "the SEG of the same label is here")
+                return
+            source = {"client": maker, "source_series_uid": series.uid, "source_time": label.time}
+            current = self._store.labels.current(label.case)
+            if current and _time_of(current) > (label.time or "9"):
+                logger.info("%s series %s is older than the label that is current", series.modality, series.uid)
+                self._store.labels.note({"event": "pacs", "outcome": "older", "case": label.case, **source})
+                return
+            with tempfile.TemporaryDirectory(dir=self._store.data_dir) as folder:
+                files = self._store.pacs.download(series.study_uid, series.uid, Path(folder) / "label")
+                path = next(
+                    path
+                    for path in sorted(files.iterdir())
+                    if str(pydicom.dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) == label.instance_uid
+                )
+                checked = label_on_ct(path, label.seen, read_grid(self._store.ct_path(label.case)))
+            # nobody knows which proposal it began with, if any
+            event = {"user": "PACS", **source, "model": None, "edit_dice": None}
+            self._store.accept_from_pacs(label.case, checked, event)
+
+    @contextmanager
+    def _alone(self, series: Any) -> Iterator[None]:
+        """Whatever is wrong with one series stays with it: it is tried again later, or passed over."""
+        try:
+            yield
+        except (PacsError, OSError) as error:
+            logger.warning("%s series %s is taken in later: %s", series.modality, series.uid, error)
+        except (LabelRefused, DicomError) as error:
+            self._pass_over(series, str(error))
+        except Exception as error:
+            logger.exception("%s series %s", series.modality, series.uid)
+            self._pass_over(series, f"it cannot be read ({type(error).__name__})")
+
+    def _pass_over(self, series: Any, reason: str) -> None:
+        logger.info("%s series %s is no label: %s", series.modality, series.uid, reason)
+        self._passed_over.add(series.uid)
+
+
+def made_at(header: Dataset) -> str:
+    """When an object was made, as YYYYMMDDHHMMSS; "" where its header does not tell."""
+    for what in ("Series", "StructureSet", "Content", "InstanceCreation"):
+        date = str(header.get(f"{what}Date") or "")
+        if date:
+            return date + str(header.get(f"{what}Time") or "")[:6].ljust(6, "0")
+    return ""
+
+
+def _time_of(version: LabelVersion) -> str:
+    """When a label was drawn, as `made_at`; "" for one of the PACS that did not tell."""
+    if "source_series_uid" in version.event:
+        return str(version.event.get("source_time") or "")
+    return _local_time(version.time)
+
+
+def _local_time(time: str) -> str:
+    """ISO time of the audit trail as DICOM objects say it."""
+    return datetime.fromisoformat(time).astimezone().strftime("%Y%m%d%H%M%S")
 
 
 def submitted_object(path: Path, names: tuple[str, ...]) -> tuple[ForeignLabel, Dataset]:

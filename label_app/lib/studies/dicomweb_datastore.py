@@ -22,6 +22,9 @@ from .paired_datastore import PairedDatastore
 
 logger = logging.getLogger(__name__)
 
+# a PACS that works has the label when the annotator is answered; one that hangs does not keep the annotator waiting
+PUSH_SECONDS = 3.0
+
 
 class PairedDicomWebDatastore(PairedDatastore):
     """Studies of a PACS.
@@ -132,11 +135,17 @@ class PairedDicomWebDatastore(PairedDatastore):
     def accept(self, case: str, checked: CheckedLabel, event: Mapping[str, Any]) -> LabelVersion:
         """Store a label here, then in the PACS; what the PACS does not take now is offered again later."""
         version = super().accept(case, checked, event)
-        try:
-            self._exchange.push(version)
-        except (PacsError, DicomError, OSError) as error:
-            logger.warning("label %s of %s is stored here, not yet in the PACS: %s", version.number, case, error)
+        pushing = threading.Thread(target=self._push, args=(version,), daemon=True, name="PACS label")
+        pushing.start()
+        pushing.join(PUSH_SECONDS)
         return version
+
+    def _push(self, version: LabelVersion) -> None:
+        try:
+            self._exchange.push(version, wait=False)
+        except Exception as error:
+            text = "label %s of %s is stored here, not yet in the PACS: %s"
+            logger.warning(text, version.number, version.case, error)
 
     def accept_from_pacs(self, case: str, checked: CheckedLabel, event: Mapping[str, Any]) -> LabelVersion:
         """Store a label that is in the PACS already."""

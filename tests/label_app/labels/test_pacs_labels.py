@@ -1,0 +1,165 @@
+"""Labels out to the PACS and in from it, where objects are many, old or broken; the PACS is made up."""
+
+import threading
+from types import SimpleNamespace
+
+import pydicom
+import pytest
+from igtv.dicom.contour_source import MANUFACTURER
+from lib.labels import pacs_labels
+from lib.labels.errors import LabelRefused
+from lib.labels.intake import CheckedLabel
+from lib.labels.label_store import LabelStore
+from lib.labels.pacs_labels import PacsLabels
+from lib.studies import dicomweb_datastore
+from lib.studies.pacs import PacsError
+from lib.studies.paired_datastore import PairedDatastore
+from pydicom.dataset import Dataset, FileMetaDataset
+
+from .test_dicom_labels import rtstruct, seg
+
+CT = "1.2.3"
+
+
+class MadeUpPacs:
+    """Series by UID; a header that is an exception is raised."""
+
+    def __init__(self):
+        self.series: dict[str, Dataset | Exception] = {}
+        self.stored: list = []
+        self.refuses: set[str] = set()
+
+    def add(self, uid: str, header: Dataset, date: str, number: int = 1, maker: str = MANUFACTURER) -> None:
+        header.SOPInstanceUID, header.Manufacturer, header.SeriesNumber = f"{uid}.1", maker, number
+        header.SeriesDate, header.SeriesTime = date, "120000.5"
+        self.series[uid] = header
+
+    def headers(self, study_uid, uid):
+        if isinstance(self.series[uid], Exception):
+            raise self.series[uid]
+        return [self.series[uid]]
+
+    def download(self, study_uid, uid, folder):
+        folder.mkdir()
+        one = Dataset()
+        one.SOPInstanceUID, one.SOPClassUID = f"{uid}.1", "1.2.840.10008.5.1.4.1.1.66.4"
+        one.file_meta = FileMetaDataset()
+        one.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        one.is_little_endian, one.is_implicit_VR = True, False
+        one.save_as(folder / "0.dcm", write_like_original=False)
+        return folder
+
+    def store(self, objects):
+        if objects[0].case in self.refuses:
+            raise RuntimeError("not now")
+        self.stored += objects
+
+
+@pytest.fixture
+def pacs() -> MadeUpPacs:
+    return MadeUpPacs()
+
+
+@pytest.fixture
+def exchange(pacs, store: LabelStore, mask, tmp_path, monkeypatch) -> PacsLabels:
+    """Masks are the same for all; the trail says which series each version is from."""
+    checked = CheckedLabel(mask, 24, 0.162, ())
+    monkeypatch.setattr(pacs_labels, "label_on_ct", lambda path, seen, grid: checked)
+    monkeypatch.setattr(pacs_labels, "read_grid", lambda path: None)
+
+    def listed():
+        return {
+            uid: SimpleNamespace(uid=uid, study_uid="1.2", modality=getattr(header, "Modality", "SEG"))
+            for uid, header in pacs.series.items()
+        }
+
+    datastore = SimpleNamespace(
+        labels=store,
+        pacs=pacs,
+        data_dir=tmp_path,
+        label_names=("igtv",),
+        label_series=listed,
+        has_case=lambda uid: uid.startswith(CT),
+        ct_path=lambda case: tmp_path,
+        accept_from_pacs=lambda case, checked, event: store.add(case, checked.mask, event),
+    )
+    return PacsLabels(datastore)
+
+
+def sources(store: LabelStore) -> list[str]:
+    return [version.event["source_series_uid"] for version in store.versions(CT)]
+
+
+def test_the_newest_of_the_pacs_is_current(exchange, pacs, store):
+    """Whatever their UIDs; of SEG and RTSTRUCT of one maker the SEG, and the RTSTRUCT of another counts by its age."""
+    pacs.add("2.25.1", seg(("igtv", "MANUAL")), "20260103", 7003)
+    pacs.add("2.25.9", seg(("igtv", "MANUAL")), "20260101", 7001)
+    pacs.add("2.25.5", seg(("igtv", "MANUAL")), "20260103", 7002)
+    pacs.add("2.25.6", rtstruct(("igtv", "MANUAL")), "20260104", 7003)
+    pacs.add("2.25.2", rtstruct(("igtv", "MANUAL")), "20260102", maker="somebody")
+    exchange.exchange()
+    assert sources(store) == ["2.25.9", "2.25.2", "2.25.5", "2.25.1"]
+    assert store.current(CT).event["model"] is None
+    exchange.exchange()
+    assert PacsLabels(exchange._store).exchange() is None  # after a restart
+    assert len(store.versions(CT)) == 4
+
+
+def test_an_old_object_does_not_replace_a_label_drawn_here(exchange, pacs, store, mask):
+    store.add(CT, mask, {"user": "anna", "no_tumour": False})
+    exchange._store.labels.note({"event": "pacs", "outcome": "stored", "case": CT, "version": 1})
+    pacs.add("2.25.1", seg(("igtv", "MANUAL")), "20200101")
+    exchange.exchange()
+    assert store.current(CT).user == "anna"
+    assert store.events()[-1]["outcome"] == "older" and store.events()[-1]["source_series_uid"] == "2.25.1"
+    pacs.add("2.25.2", seg(("igtv", "MANUAL")), "20990101")
+    exchange.exchange()
+    assert store.current(CT).event["source_series_uid"] == "2.25.2"
+    length = len(store.events())
+    exchange.exchange()
+    assert len(store.events()) == length
+
+
+@pytest.mark.parametrize("problem", [KeyError("x"), PacsError("away"), OSError("disk"), LabelRefused("no")])
+def test_one_bad_object_keeps_no_other(exchange, pacs, store, problem):
+    pacs.series["2.25.1"] = problem
+    pacs.add("2.25.2", seg(("igtv", "MANUAL")), "20260101")
+    exchange.exchange()
+    assert sources(store) == ["2.25.2"]
+    # what the PACS did not give is asked for again; it is older than what came meanwhile
+    pacs.add("2.25.1", seg(("igtv", "MANUAL")), "20250101")
+    exchange.exchange()
+    assert sources(store) == ["2.25.2"]
+    again = store.events()[-1]["outcome"] == "older"
+    assert again == isinstance(problem, PacsError | OSError)
+
+
+def test_one_label_the_pacs_does_not_take_keeps_no_other(exchange, pacs, store, mask, monkeypatch):
+    for case in ("1.2.3.1", "1.2.3.2"):
+        store.add(case, mask, {"user": "anna", "no_tumour": False})
+    objects = {"Modality": "SEG", "SeriesInstanceUID": "2.25.7"}
+    monkeypatch.setattr(exchange, "_objects", lambda version: [SimpleNamespace(case=version.case, **objects)])
+    pacs.refuses = {"1.2.3.1"}
+    exchange.exchange()
+    assert [one.case for one in pacs.stored] == ["1.2.3.2"]
+    pacs.refuses = set()
+    exchange.exchange()
+    assert [one.case for one in pacs.stored] == ["1.2.3.2", "1.2.3.1"]
+
+
+def test_a_push_does_not_wait_for_another(exchange, pacs, store, mask):
+    version = store.add(CT, mask, {"user": "anna", "no_tumour": False})
+    with exchange._push_lock:
+        exchange.push(version, wait=False)
+    assert pacs.stored == []
+
+
+def test_a_pacs_that_hangs_keeps_no_annotator_waiting(mask, tmp_path, monkeypatch):
+    monkeypatch.setattr(dicomweb_datastore, "PUSH_SECONDS", 0.1)
+    datastore = dicomweb_datastore.PairedDicomWebDatastore.__new__(dicomweb_datastore.PairedDicomWebDatastore)
+    PairedDatastore.__init__(datastore, tmp_path)
+    hang, pushed = threading.Event(), []
+    datastore._exchange = SimpleNamespace(push=lambda version, wait: hang.wait(20) and pushed.append(version))
+    version = datastore.accept(CT, CheckedLabel(mask, 24, 0.162, ()), {"user": "anna"})
+    assert version.number == 1 and pushed == []
+    hang.set()
