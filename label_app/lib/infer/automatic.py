@@ -15,6 +15,8 @@ from .model_task import ModelTask, mask_facts
 
 MASK, PROBABILITY, UNCERTAINTY = "mask", "probability", "uncertainty"
 PERCENT = 100.0
+# the registry whose masks annotators begin with; edits are measured against them alone
+PROPOSING = "igtv"
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +70,8 @@ class AutomaticTask(ModelTask):
         return path, params
 
     def _remember(self, case: InferCase, version: Any, path: str) -> None:
-        """Keep the proposal beside the case, where it is one of ours and on the CT's grid."""
-        if case.stored and not case.on_pet:
+        """Keep the proposal beside the case, where it is one of ours, on the CT's grid, and what annotators correct."""
+        if case.stored and not case.on_pet and self.registry_name == PROPOSING:
             try:
                 self.app.datastore().record_proposal(case.name, path, version.name, version.number)
             except OSError as error:  # a full disk must not keep the annotator from the mask

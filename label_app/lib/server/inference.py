@@ -1,7 +1,6 @@
 """One inference: the case by its id, never by a path."""
 
 import copy
-from pathlib import Path
 from typing import Any
 
 from . import identifiers
@@ -18,7 +17,7 @@ def run_inference(app: Any, request: dict[str, Any], datastore: Any = None) -> d
         datastore: in place of the app's.
 
     Returns:
-        `file` and `label` (path or stored id of the mask), `tag`, `params`.
+        `file` and `label` (path of the mask), `tag`, `params`.
 
     Raises:
         RequestError: for an unknown model or an id that is none.
@@ -27,15 +26,11 @@ def run_inference(app: Any, request: dict[str, Any], datastore: Any = None) -> d
     task = app.infers()[identifiers.known(request.get("model"), app.infers(), "model")]
     datastore = datastore or app.datastore()
     request["description"] = task.description
-    save = bool(request.pop("save_label", False))
+    request.pop("save_label", None)  # what is worth keeping of a case, its task keeps
     if request.get("session"):
         request["image"] = request["session"]["image"]
-        save = False
     else:
         request["case_id"] = identifiers.image_id(request.get("image"))
         request["image"] = datastore.get_image_uri(request["case_id"])
     file, params = task(request)
-    label, tag = file, "original"
-    if save and file and Path(file).exists():
-        label = datastore.save_label(request["case_id"], file, tag, {"model": request["model"], "params": params})
-    return {"label": label, "tag": tag, "file": file, "params": params}
+    return {"label": file, "tag": "original", "file": file, "params": params}

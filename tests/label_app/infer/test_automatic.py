@@ -2,11 +2,13 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from lib.server.inference import run_inference
 from lib.studies.errors import PetMissing
 
 from .conftest import CT_AXES, RADIUS_MM, TUMOUR_MM
@@ -140,6 +142,17 @@ def test_proposal_is_kept_for_measuring_edits(app):
     path, note = app.datastore().proposal("RAS")
     assert nib.load(path).get_fdata().sum() > 0
     assert (note["model"], note["version"]) == ("igtv", "1")
+
+
+def test_nothing_else_becomes_the_proposal(app):
+    """Neither a map, nor a mask on the PET's grid, nor the GTV, nor what a client wants saved."""
+    server = SimpleNamespace(infers=lambda: app.infers, datastore=app.datastore)
+    for model, image, output in (("igtv", "RAS", "probability"), ("igtv", "RAS__pet", "mask"), ("gtv", "RAS", "mask")):
+        request = {"model": model, "image": image, "output": output, "save_label": True}
+        assert run_inference(server, request)["params"]["output"] == output
+        assert app.datastore().proposal("RAS") is None
+    run_inference(server, {"model": "igtv", "image": "RAS", "save_label": True})
+    assert app.datastore().proposal("RAS")[1]["version"] == "1"
 
 
 def test_nothing_found_is_said(app):

@@ -123,7 +123,7 @@ def test_batch_inference_takes_one_case_after_the_other(local, made_up_app, left
         time.sleep(0.02)
     status = local.get("/batch/infer").json()
     assert status["status"] == "DONE", status
-    assert sorted(entry[0] for entry in made_up_app.store.saved) == ["case.c-1", "case_a", "case_b"]
-    assert {entry[3] for entry in made_up_app.store.saved} == {"original"}
+    assert sorted(request["case_id"] for request in made_up_app.task.requests) == ["case.c-1", "case_a", "case_b"]
+    assert made_up_app.store.saved == []  # tasks keep their proposals themselves
     assert made_up_app.task.most_together == 1
     assert leftovers() == []

@@ -154,7 +154,7 @@ def batch_routes(app: Any, work: BackgroundWork) -> APIRouter:
         cases = sorted(choose.get(images, datastore.list_images)())
         cases = cases[: given.get("max_batch_size") or None]
         failed = []
-        request = {**{k: given[k] for k in ("device", "logging") if k in given}, "save_label": True, "user": user}
+        request = {**{k: given[k] for k in ("device", "logging") if k in given}, "user": user}
         for number, case in enumerate(cases, 1):
             try:
                 # nobody waits for it, so it may stand in line for as long as it takes
