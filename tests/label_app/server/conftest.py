@@ -91,9 +91,6 @@ class MadeUpStore:
         self.saved.append((case, Path(file).name, Path(file).read_bytes(), tag, params))
         return case
 
-    def add_image(self, case, file, params):
-        return case
-
     def status(self):
         return {"total": 3}
 

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from lib.server.dicomweb_paths import clean_query, may_read, may_store
+from lib.server.routes import proxy
 
 UID = "1.2.840.113619.2"
 
@@ -97,6 +98,18 @@ def test_the_rest_of_the_pacs_is_out_of_reach(client, pacs):
 def test_storing_needs_the_check(client, pacs):
     answer = client.post("/proxy/dicom/wado/studies", content=b"x", headers={"Content-Type": "application/json"})
     assert answer.status_code == 403 and pacs[1] == []
+
+
+def test_what_is_stored_is_counted_while_it_comes(client, monkeypatch):
+    """A body in chunks announces no length."""
+    monkeypatch.setattr(proxy, "MAX_STORE_BYTES", 1000)
+    received = []
+    monkeypatch.setattr(proxy, "stow_check", lambda: lambda app, kind, body, *_: received.append(len(body)))
+    kind = {"Content-Type": "multipart/related; boundary=b"}
+    for pieces, status in ((10, 200), (11, 413)):
+        for body in (b"x" * 100 * pieces, (b"x" * 100 for _ in range(pieces))):
+            assert client.post("/proxy/dicom/wado/studies", content=body, headers=kind).status_code == status
+    assert received == [1000, 1000]
 
 
 def test_redirects_of_the_pacs_are_not_followed(client, pacs):

@@ -1,10 +1,13 @@
 """Ids, tags, parameters, files: what is no plain value of the right kind is refused before anything uses it."""
 
+import gzip
 import io
 import json
 import os
+import struct
 
 import pytest
+import SimpleITK as sitk
 from lib.server.identifiers import image_id
 
 from .conftest import ELSEWHERE
@@ -46,7 +49,7 @@ def test_nothing_outside_the_store_is_written_or_read(local, made_up_app, tmp_pa
     file = {"file": ("x.nii.gz", volume(made_up_app.store))}
     label = {"label": ("x.nii.gz", volume(made_up_app.store))}
     for name in ("../x", "..%2Fx", "/tmp/x"):
-        assert local.put("/datastore/image", params={"image": name}, files=file).status_code == 400
+        assert local.put("/datastore/image", params={"image": name}, files=file).status_code == 403
         assert local.put("/datastore/label", params={"image": name}, files=label).status_code == 400
         for tag in ("../x", "../../lib", "/tmp"):
             answer = local.put("/datastore/label", params={"image": "case_a", "tag": tag}, files=label)
@@ -69,19 +72,17 @@ def test_an_id_that_is_also_a_file_name_is_still_an_id(local, made_up_app, monke
 
 def test_only_volumes_are_uploaded(local, made_up_app):
     for ending in (".py", ".pt", ".zip", ".tar.gz", ".nii.gz.py", ".json", ""):
-        for address, field in (("/datastore/image?image=new", "file"), ("/datastore/label?image=case_a", "label")):
+        for address, field in (("/session/", "files"), ("/datastore/label?image=case_a", "label")):
             answer = local.put(address, files={field: (f"x{ending}", b"x")})
             assert answer.status_code == 415, (address, ending)
     assert not made_up_app.store.saved
 
 
-def test_an_uploaded_image_must_be_one(local, made_up_app, leftovers):
-    assert local.put("/datastore/image?image=new", files={"file": ("new.nii.gz", b"text")}).status_code == 400
-    exists = local.put("/datastore/image?image=case_a", files={"file": ("new.nii.gz", volume(made_up_app.store))})
-    assert exists.status_code == 409
-    names = {"file": ("lung.001.nii.gz", volume(made_up_app.store))}
-    assert local.put("/datastore/image", files=names).json() == {"image": "lung.001"}
-    assert local.put("/datastore/?image=as_slicer", files=names).json() == {"image": "as_slicer"}
+def test_images_are_not_uploaded(local, made_up_app, leftovers):
+    names = {"file": ("new.nii.gz", volume(made_up_app.store))}
+    for address in ("/datastore/image?image=new", "/datastore/image?image=case_a", "/datastore/?image=as_slicer"):
+        answer = local.put(address, files=names)
+        assert answer.status_code == 403 and "CT and PET" in answer.json()["detail"]
     assert leftovers() == []
 
 
@@ -268,3 +269,27 @@ def test_sessions_hold_two_volumes_and_unpack_nothing(local, made_up_app, leftov
         assert local.post("/infer/igtv", params={"session_id": session}).status_code in (400, 404)
     assert leftovers() == []
     assert os.listdir(made_up_app.folders.sessions) == []
+
+
+def test_volumes_of_a_session_are_looked_at_first(local, made_up_app, leftovers, tmp_path):
+    """Text, voxels in another file, and a header of 2^45 voxels in 400 bytes."""
+    path = tmp_path / "small.nrrd"
+    sitk.WriteImage(sitk.Image(4, 4, 4, sitk.sitkInt16), str(path))
+    whole = path.read_bytes()
+    elsewhere = [
+        whole.replace(b"\n\n", b"\n" + line + b"\n\n", 1) for line in (b"data file: x.raw", b"DATAFILE: x.raw")
+    ]
+    elsewhere += [whole.partition(b"\n\n")[0] + b"\ndata file: x.raw\n"]
+    header = bytearray(gzip.decompress(volume(made_up_app.store)))
+    header[40:56] = struct.pack("<8h", 3, 2**15 - 1, 2**15 - 1, 2**15 - 1, 1, 1, 1, 1)
+    bomb = gzip.compress(bytes(header))
+    for name, content, status in (
+        ("ct.nii.gz", b"text", 400),
+        *(("ct.nrrd", content, 400) for content in elsewhere),
+        ("ct.nii.gz", bomb, 413),
+    ):
+        answer = local.put("/session/", files=[("files", (name, content))])
+        assert answer.status_code == status, answer.text
+    assert leftovers() == [] and os.listdir(made_up_app.folders.sessions) == []
+    files = [("files", ("ct.nii.gz", volume(made_up_app.store))), ("files", ("pet.nrrd", whole))]
+    assert local.put("/session/", files=files).status_code == 200

@@ -13,7 +13,6 @@ from .. import identifiers, parameters
 from ..access import is_loopback
 from ..errors import RequestError
 from ..uploads import media_type, private_folder, store
-from ..volumes import check_volume
 from ..workers import Workers
 
 
@@ -60,27 +59,15 @@ def image_routes(app: Any, workers: Workers) -> APIRouter:
             raise RequestError(f"The image of case '{image}' is not there.", 404)
         return path
 
-    def add_image(request: Request, image: str | None, params: str, upload: UploadFile) -> dict:
-        ending = identifiers.file_ending(upload.filename)
-        case = identifiers.image_id(image or str(upload.filename).replace("\\", "/").split("/")[-1][: -len(ending)])
-        given = parameters.checked(parameters.parse_json(params), parameters.COMMON)
-        if case in app.datastore().list_images():
-            raise RequestError(f"There is a case '{case}' already; it is not overwritten.", 409)
-        with private_folder(app.folders.temporary) as folder:
-            file = store(upload.file, folder / f"{case}{ending}")
-            check_volume(file)
-            return {"image": app.datastore().add_image(case, str(file), {**given, "user": request.state.user})}
-
     @router.put("/", include_in_schema=False)
     @router.put("/image")
-    async def upload_image(
-        request: Request,
-        file: Annotated[UploadFile, File()],
-        image: str | None = None,
-        params: Annotated[str, Form()] = "{}",
-    ) -> dict:
-        """Add a case; an id that exists is refused."""
-        return await workers.files(add_image, request, image, params, file)
+    def upload_image() -> dict:
+        """Refused before anything of it is stored."""
+        raise RequestError(
+            "Images are not uploaded here: a case needs CT and PET; put both into the folder of the studies or the "
+            "PACS. For inference on own volumes send both to /session/.",
+            403,
+        )
 
     @router.head("/image")
     def has_image(image: str, check_sum: str | None = None) -> dict:

@@ -78,9 +78,7 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
             raise RequestError("Nothing can be stored through this server.", 403)
         if not may_store(path) or not kind.lower().startswith("multipart/related"):
             raise RequestError("Only DICOM instances can be stored, as multipart/related.", 403)
-        if int(request.headers.get("content-length", 0)) > MAX_STORE_BYTES:
-            raise RequestError("This is too much for a segmentation.", 413)
-        body = await request.body()
+        body = await limited_body(request, MAX_STORE_BYTES)
         agent = request.headers.get("user-agent", "")[:200]
         return await workers.files(receive, app, kind, body, request.state.user, agent)
 
@@ -103,6 +101,23 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
         return await store(request, path)
 
     return router
+
+
+async def limited_body(request: Request, max_bytes: int) -> bytes:
+    """Body of a request, counted while it comes: one that is sent in chunks does not announce its length.
+
+    Raises:
+        RequestError: 413, it is larger.
+    """
+    announced, body = request.headers.get("content-length", "0"), bytearray()
+    if int(announced) <= max_bytes:
+        async for part in request.stream():
+            body += part
+            if len(body) > max_bytes:
+                break
+        else:
+            return bytes(body)
+    raise RequestError("This is too much for a segmentation.", 413)
 
 
 def stow_check():

@@ -7,6 +7,7 @@ from fastapi import APIRouter, File, UploadFile
 from .. import identifiers
 from ..errors import RequestError
 from ..uploads import private_folder, store
+from ..volumes import check_volume
 from ..workers import Workers
 
 MAX_FILES = 2
@@ -45,7 +46,7 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
                 target = case / f"{role}{identifiers.file_ending(file.filename)}"
                 if any(case.glob(f"{role}.*")):
                     raise RequestError("Two files for one role: name them ct.nii.gz and pet.nii.gz.")
-                store(file.file, target)
+                check_volume(store(file.file, target))
             session, info = app.sessions().add_session(str(case), max(0, min(expiry, 86400)), False)
         return {"session_id": session, "session_info": info.to_json()}
 
