@@ -14,7 +14,7 @@ from .errors import DicomError, tag_name
 from .phases import FourD, PhaseName, phase_in_text
 from .rtstruct_reader import list_rois, read_structure_set, structure_masks
 from .seg_reader import list_segments, read_segmentation
-from .series import Series
+from .series import Series, group_into_series
 from .series_choice import choose_series
 
 MODALITIES = ("RTSTRUCT", "SEG")
@@ -43,9 +43,12 @@ class LabelSource:
         """For messages: modality and description, never a patient."""
         return f'{self.series.modality} "{self.series.description}" (series {self.series.series_uid})'
 
-    @property
+    @cached_property
     def frame_of_reference_uid(self) -> str:
-        return self.series.frame_of_reference_uid
+        """Its own, "" without one: objects of one series may differ."""
+        header = self.series.headers[self.series.files.index(self.path)]
+        ((own,), _) = group_into_series([(self.path, header)])
+        return own.frame_of_reference_uid
 
     @cached_property
     def rois(self) -> list[str]:

@@ -68,6 +68,19 @@ def test_contours_without_frame_count_on_the_ct_they_refer_to_alone(two_cts, str
     assert not plan(planning, PET_FRAME).moved
 
 
+def test_each_object_of_a_series_has_its_own_frame(two_cts, structures, plan):
+    pet_ct, planning = two_cts
+    uid = pydicom.dcmread(structures("a", ["Heart"])).SeriesInstanceUID
+    path = structures("b", ["IGTV"], refers_to=[planning])
+    without_frame(path)
+    dataset = pydicom.dcmread(path)
+    dataset.SeriesInstanceUID = uid
+    dataset.save_as(path)
+    with pytest.raises(DicomError, match="no ROI is named as igtv"):
+        plan(pet_ct, PET_FRAME)
+    assert plan(planning, PET_FRAME).chosen[0].source.path.name == "b"
+
+
 def test_contours_without_frame_drawn_in_the_frame_of_the_pet_are_moved(two_cts, structures, plan):
     pet_ct, planning = two_cts
     without_frame(structures("rs", ["IGTV"], refers_to=[pet_ct]))
