@@ -9,6 +9,16 @@ from pathlib import Path
 TEMPORARY_PREFIX = ".writing-"
 
 
+def _read_umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+# asked for once: it can only be read by setting it, and a file another thread makes meanwhile would get that mask
+UMASK = _read_umask()
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; move it into place when the block ends well.
@@ -29,9 +39,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes files private; the result gets the permissions that open() would have given it
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(0o666 & ~UMASK)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
