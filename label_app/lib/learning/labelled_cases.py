@@ -1,13 +1,15 @@
 """The annotators' labels as the learning loop takes them, and the patients it never learns from."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from igtv.data.datalist import read_datalist
 from igtv.learning.frozen_set import FROZEN_FILE, FrozenSet, choose_patients, make_frozen_set, read_frozen_set
 
-from ..studies.errors import PetMissing, UnknownImage
+from ..studies.errors import UnknownImage
+from ..studies.pacs import PacsError
 
 MINIMUM_FROZEN = 2
 SEED = 0
@@ -15,21 +17,24 @@ SEED = 0
 logger = logging.getLogger(__name__)
 
 
-def labelled_cases(datastore: Any) -> list[dict[str, Any]]:
+def labelled_cases(datastore: Any) -> tuple[list[dict[str, Any]], list[str]]:
     """Every case with a final label whose CT and PET can be had.
 
     Args:
         datastore: of the app.
 
     Returns:
-        Dicts with `case`, `patient`, `ct`, `pet`, `label`, `no_tumour`.
+        Dicts with `case`, `patient`, `ct`, `pet`, `label`, `no_tumour`; and the cases left out this time because the
+        PACS, or the disk, did not give their images.
     """
-    cases = []
+    cases, unreachable = [], []
     for entry in datastore.final_labels():
         try:
             images = datastore.case(entry["image"])
-        except (PetMissing, UnknownImage, OSError) as problem:  # also a PACS that does not answer
+        except (ValueError, OSError, UnknownImage) as problem:  # one such case must not end every training
             logger.warning("label of %s left out: %s", entry["image"], problem)
+            if isinstance(problem, (PacsError, OSError)):
+                unreachable.append(entry["image"])
             continue
         cases.append(
             {
@@ -41,10 +46,12 @@ def labelled_cases(datastore: Any) -> list[dict[str, Any]]:
                 "no_tumour": bool(entry.get("no_tumour")),
             }
         )
-    return cases
+    return cases, unreachable
 
 
-def open_frozen_set(folder: Path, cases: list[dict[str, Any]], share: float, given: str = "") -> FrozenSet:
+def open_frozen_set(
+    folder: Path, cases: list[dict[str, Any]], share: float, given: str = "", unreachable: Sequence[str] = ()
+) -> FrozenSet:
     """The frozen validation set; made now where there is none.
 
     Args:
@@ -52,14 +59,23 @@ def open_frozen_set(folder: Path, cases: list[dict[str, Any]], share: float, giv
         cases: labelled cases, of which a seeded share of the patients is frozen when none is given.
         share: of the patients.
         given: path of a datalist whose labelled cases are to be the set; empty: none.
+        unreachable: labelled cases that should be among `cases`: a set that is made once waits for them.
 
     Raises:
-        ValueError: too few patients are labelled; or an existing set is damaged.
+        ValueError: too few patients are labelled, or labelled cases are missing; an existing set is damaged, or is not
+            the given one.
     """
     if (folder / FROZEN_FILE).is_file():
-        return read_frozen_set(folder)
+        frozen = read_frozen_set(folder)
+        _refuse_another(frozen, given)
+        return frozen
     if given:
         chosen, note = _cases_of(Path(given)), f"the labelled cases of {Path(given).name}"
+    elif unreachable:
+        raise ValueError(
+            f"the frozen validation set is made once, and images of {len(unreachable)} labelled case(s) cannot be had "
+            f"now ({', '.join(unreachable[:5])}): train when they can be, or give a frozen set of your own"
+        )
     else:
         patients = choose_patients(cases, share, MINIMUM_FROZEN, SEED)
         chosen = [case for case in cases if case["patient"] in patients and not case["no_tumour"]]
@@ -67,6 +83,21 @@ def open_frozen_set(folder: Path, cases: list[dict[str, Any]], share: float, giv
     frozen = make_frozen_set(folder, chosen, note)
     logger.info("frozen validation set made of %s: %s", ", ".join(sorted(frozen.patients)), note)
     return frozen
+
+
+def _refuse_another(frozen: FrozenSet, given: str) -> None:
+    """A frozen set that the user gives after one was made would be believed to be in use."""
+    if not given:
+        return
+    wanted = {(case["case"], case["patient"]) for case in _cases_of(Path(given))}
+    there = {(entry["case"], entry["patient"]) for entry in frozen.entries}
+    if wanted != there:
+        other = ", ".join(sorted({case for case, _ in wanted ^ there})[:5])
+        raise ValueError(
+            f"the frozen validation set that is there is not that of {Path(given).name} (they differ in {other}): "
+            "it is made once and every version was measured on it; leave the option frozen_set out, or use another "
+            "data folder"
+        )
 
 
 def _cases_of(datalist: Path) -> list[dict[str, Any]]:

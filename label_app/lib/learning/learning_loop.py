@@ -169,8 +169,10 @@ class LearningLoop:
         progress = ProgressFile(self.progress_path, listener)
         options = self.app.options
         try:
-            cases = labelled_cases(self.app.datastore())
-            frozen = open_frozen_set(self.folder / FROZEN_DIR, cases, options.frozen_share, options.frozen_set)
+            cases, unreachable = labelled_cases(self.app.datastore())
+            frozen = open_frozen_set(
+                self.folder / FROZEN_DIR, cases, options.frozen_share, options.frozen_set, unreachable
+            )
         except (ValueError, OSError) as error:
             progress.start(phase="collecting")
             progress.update(state=FAILED, message=str(error))

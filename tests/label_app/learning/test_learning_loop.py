@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
+from igtv.dicom.errors import DicomError
 from igtv.learning.cycle import CycleFailed, CycleStopped
 from igtv.learning.frozen_set import read_frozen_set
 from igtv.learning.model_version import ModelVersion
@@ -20,6 +21,7 @@ from lib.options import AppOptions
 from lib.paths import data_folders
 from lib.server.errors import RequestError
 from lib.studies.errors import PetMissing
+from lib.studies.pacs import PacsError
 
 PATIENTS = ["p0", "p1", "p2", "p3", "p4", "p5"]
 
@@ -131,6 +133,54 @@ def test_a_frozen_set_of_the_user(app, cycle, tmp_path):
     app.learning.run({})
     assert cycle.calls[0]["frozen"].patients == {"p3"}
     assert cycle.calls[0]["settings"].rule.margin == 0.02
+
+
+def test_another_frozen_set_of_the_user_is_not_silently_ignored(app, cycle, tmp_path):
+    def give(name):
+        item = {key: f"{name}/{key}.nii.gz" for key in ("ct", "pet", "label")} | {"patient_id": name}
+        (tmp_path / "cases" / "held_out.json").write_text(json.dumps({"validation": [item]}))
+
+    app.options = AppOptions(frozen_set=str(tmp_path / "cases" / "held_out.json"))
+    give("p3")
+    app.learning.run({})
+    app.learning.run({})  # the same set again
+    give("p2")
+    with pytest.raises(ValueError, match=r"not that of held_out.json \(they differ in p2, p3\)"):
+        app.learning.run({})
+    assert len(cycle.calls) == 2
+
+
+@pytest.mark.parametrize("problem", [PacsError("the PACS does not answer"), DicomError("p1: no slices")])
+def test_one_case_that_cannot_be_had_does_not_end_every_training(app, cycle, monkeypatch, problem, caplog):
+    store = app.datastore()
+
+    def case(name):
+        if name == "p1":
+            raise problem
+        return Datastore.case(store, name)
+
+    app.learning.run({})
+    monkeypatch.setattr(store, "case", case)
+    app.learning.run({})
+    assert [one["case"] for one in cycle.calls[1]["cases"]] == ["p0", "p2", "p3", "p4"]
+    assert f"label of p1 left out: {problem}" in caplog.text
+
+
+def test_no_frozen_set_is_made_while_the_pacs_does_not_answer(app, cycle, monkeypatch):
+    store, gone = app.datastore(), [True]
+
+    def case(name):
+        if name == "p1" and gone:
+            raise PacsError("the PACS does not answer")
+        return Datastore.case(store, name)
+
+    monkeypatch.setattr(store, "case", case)
+    with pytest.raises(ValueError, match=r"made once.*\(p1\): train when they can be"):
+        app.learning.run({})
+    assert not (app.folders.learning / "frozen").exists()
+    gone.clear()
+    app.learning.run({})
+    assert len(cycle.calls) == 1
 
 
 def test_too_few_labels_are_told(app, cycle, monkeypatch):
