@@ -12,7 +12,7 @@ from pathlib import Path
 import ctk
 import qt
 import slicer
-from IGTVPetLib.client import IgtvClient
+from IGTVPetLib.client import IgtvClient, lend_token
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -56,6 +56,9 @@ class IGTVPetWidget(ScriptedLoadableModuleWidget):
             ("Server", self.server), ("Case", self.case), ("User", self.user), ("Password", self.password),
         ):  # fmt: skip
             form.addRow(name, field)
+        login = qt.QPushButton("Log in")
+        login.connect("clicked()", lambda: self.run(self.logic.log_in, of_case=False))
+        form.addRow(login)
         for text, work in (
             ("Load PET", self.logic.load_pet),
             ("Show uncertainty", self.logic.load_uncertainty),
@@ -67,14 +70,14 @@ class IGTVPetWidget(ScriptedLoadableModuleWidget):
             form.addRow(button)
         self.layout.addStretch(1)
 
-    def run(self, work):
-        """Do something for the case on the screen; what goes wrong is shown."""
+    def run(self, work, of_case=True):
+        """Do something, mostly for the case on the screen; what goes wrong is shown."""
         try:
             qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)
             client = IgtvClient(self.server.text, client_id=slicer.util.settingsValue("MONAILabel/clientId", ""))
             if self.user.text:
-                client.login(self.user.text, self.password.text)
-            work(client, self.case.text.strip() or current_case())
+                lend_token(client.url, client.login(self.user.text, self.password.text))
+            work(client, *([self.case.text.strip() or current_case()] if of_case else []))
         except Exception as error:
             slicer.util.errorDisplay(str(error), detailedText=traceback.format_exc())
         finally:
@@ -88,6 +91,11 @@ class IGTVPetWidget(ScriptedLoadableModuleWidget):
 
 class IGTVPetLogic(ScriptedLoadableModuleLogic):
     """The work behind the buttons."""
+
+    def log_in(self, client):
+        """For MONAI Label's module, which loads images without the token; the token was lent before."""
+        if not client.token:
+            raise ValueError("Fill in user and password first; without accounts nobody needs to log in.")
 
     def load_pet(self, client, case):
         """PET in SUV over the CT, hot colours, window 0 to 10."""

@@ -4,6 +4,7 @@
 every option, `.nrrd` and uint8, the order of segments, all clicks every time) is what the module does.
 """
 
+import http.server
 import importlib
 import shutil
 import sys
@@ -216,6 +217,36 @@ def test_our_module_says_what_went_wrong(module, served, tmp_path):
         module.IgtvClient("http://127.0.0.1:9").load_pet("RAS", str(tmp_path))
     with pytest.raises(ValueError, match="http://"):
         module.IgtvClient("127.0.0.1:8000")
+
+
+def test_the_token_goes_to_its_server_alone(module, monkeypatch):
+    """MONAI Label's module loads images through `urllib.request` without it; redirects do not carry it elsewhere."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((self.server.server_port, self.headers.get("Authorization")))
+            self.send_response(302 if self.path == "/away" else 200)
+            self.send_header("Location", f"http://127.0.0.1:{other.server_port}/")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setattr(urllib.request, "_opener", None)
+    own, other = (http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) for _ in range(2))
+    with own, other:
+        for server in (own, other):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        module.lend_token(f"http://127.0.0.1:{own.server_port}/", "first")
+        module.lend_token(f"http://127.0.0.1:{own.server_port}", "secret")
+        for server, path in ((own, "/datastore/image"), (other, "/datastore/image"), (own, "/away")):
+            urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=10).close()
+        for server in (own, other):
+            server.shutdown()
+    with_token, without = (own.server_port, "Bearer secret"), (other.server_port, None)
+    assert asked == [with_token, without, with_token, without]
 
 
 def test_nothing_is_left_behind(served):

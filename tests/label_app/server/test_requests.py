@@ -1,6 +1,7 @@
 """Ids, tags, parameters, files: what is no plain value of the right kind is refused before anything uses it."""
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -256,6 +257,10 @@ def test_next_sample_tells_paths_to_this_computer_only(serve, accounts, made_up_
     assert client.get("/datastore/?output=train", headers=headers).status_code == 403
     answer = client.post("/activelearning/first", json={}, headers=headers).json()
     assert answer["id"] == "case_a" and "path" not in answer
+    file = client.get("/datastore/image?image=case_a", headers=headers)
+    assert (
+        answer["name"] == "case_a.nii.gz" and answer["checksum"] == f"SHA256:{hashlib.sha256(file.content).hexdigest()}"
+    )
     assert made_up_app.store.info["case_a"]["strategy"]["first"]["user"] == "anna"
 
 

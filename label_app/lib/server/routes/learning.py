@@ -2,9 +2,12 @@
 
 import logging
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
+
+from lib.labels.durable import file_sha256
 
 from ...paths import is_remote
 from .. import identifiers, parameters
@@ -64,10 +67,14 @@ def next_sample_routes(app: Any) -> APIRouter:
         except OSError:
             logger.warning("could not note that case %s was given to %s", case, user, exc_info=True)
         result.pop("path", None)
-        if not is_remote(app.studies) and is_loopback(request.client.host if request.client else ""):
+        if is_remote(app.studies):
+            return {**result, "name": f"{case}.nii.gz"}
+        path = datastore.get_image_uri(case)
+        if is_loopback(request.client.host if request.client else ""):
             # a viewer on the same computer opens the file; others, and those of a PACS, ask for it
-            result["path"] = datastore.get_image_uri(case)
-        return result
+            return {**result, "path": path}
+        # Slicer reads a download by the ending of its name, and one that it has kept only while the checksum fits
+        return {**result, "name": f"{case}.nii.gz", "checksum": f"SHA256:{file_sha256(Path(path))}"}
 
     return router
 

@@ -18,6 +18,37 @@ class ServerError(RuntimeError):
     """The server refused, and the text says why."""
 
 
+class _TokenOfServer(urllib.request.BaseHandler):
+    """Adds the token to what any module asks the server for through urllib, and to nothing else.
+
+    MONAI Label's module loads images without one, though it has logged in.
+    """
+
+    def __init__(self) -> None:
+        self.tokens: dict[tuple[str, str], str] = {}
+
+    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        token = self.tokens.get(tuple(urllib.parse.urlsplit(request.full_url)[:2]))
+        if token and not request.has_header("Authorization"):
+            # unredirected: it does not follow to where another server points
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
+        return request
+
+    https_request = http_request
+
+
+_token_of_server = _TokenOfServer()
+
+
+def lend_token(url: str, token: str) -> None:
+    """Let all of Slicer's requests to a server carry a token, MONAI Label's downloads of images too."""
+    if not _token_of_server.tokens:
+        opener = getattr(urllib.request, "_opener", None) or urllib.request.build_opener()
+        opener.add_handler(_token_of_server)
+        urllib.request.install_opener(opener)
+    _token_of_server.tokens[tuple(urllib.parse.urlsplit(url)[:2])] = token
+
+
 class IgtvClient:
     """The server, as one annotator.
 
