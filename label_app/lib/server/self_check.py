@@ -15,6 +15,7 @@ import torch
 from monailabel.config import settings
 
 from ..paths import is_remote
+from ..studies.local_datastore import PATIENTS_NAME
 
 TESTED = {"monailabel": "0.8.5", "monai": "1.6", "pydicom": "2.4", "torch": "2."}
 MIN_FREE_BYTES = 2 * 10**9
@@ -131,10 +132,22 @@ def viewer() -> tuple[bool, str]:
 def studies(app: Any) -> tuple[bool, str]:
     """Whether the PACS answers, or how many cases the folder has."""
     if not is_remote(app.studies):
-        count = len(app.datastore().list_images())
-        return count > 0, f"{count} cases"
+        store = app.datastore()
+        count = len(store.list_images())
+        return count > 0, f"{count} cases{_untold_patients(store)}"
     user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
     auth = (user, password) if user and password else None
     address = "/".join(part for part in (app.studies.rstrip("/"), settings.MONAI_LABEL_QIDO_PREFIX, "studies") if part)
     answer = requests.get(f"{address}?limit=1", auth=auth, timeout=5, headers={"Accept": "application/dicom+json"})
     return answer.status_code in (200, 204), f"the PACS answers with status {answer.status_code}"
+
+
+def _untold_patients(store: Any) -> str:
+    """Two scans of one patient under two names would put the patient into the frozen set and into the training."""
+    untold = store.cases_without_patient()
+    if not untold:
+        return ""
+    return (
+        f"; of {len(untold)} the file's name stands for the patient: where a patient has several scans, say so in "
+        f"{PATIENTS_NAME} ({{case: patient}})"
+    )

@@ -1,8 +1,13 @@
-"""Cases in a folder: `<id>.nii.gz` with its PET, or the folders that `importing` made, named by its datalist."""
+"""Cases in a folder: `<id>.nii.gz` with its PET, or the folders that `importing` made, named by its datalist.
 
+`patients.json` ({case: patient}) says which files are of one patient; a file that it does not name is a patient of its
+own, unless a datalist says otherwise.
+"""
+
+import json
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from igtv.data.checks import find_problem
@@ -16,17 +21,19 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = (".nii.gz", ".nii")
 DATALIST_NAME = "dataset.json"
+PATIENTS_NAME = "patients.json"
 PET_FOLDER = "pet"
 PET_ENDING = "_pet"
 
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Where a case lies; `pet` is None where there is none."""
+    """Where a case lies; `pet` is None where there is none; `patient` is the file's name where nobody told it."""
 
     ct: Path
     pet: Path | None
     patient: str
+    patient_told: bool = True
 
 
 class PairedLocalDatastore(PairedDatastore):
@@ -53,10 +60,10 @@ class PairedLocalDatastore(PairedDatastore):
         """{id: files} of all cases; read again when folder or datalist have changed.
 
         Raises:
-            ValueError: at start, the datalist is damaged, or two cases have one id.
+            ValueError: at start, the datalist or `patients.json` is damaged, or two cases have one id.
         """
         datalist = self.studies / DATALIST_NAME
-        watched = [self.studies, self.studies / PET_FOLDER, datalist]
+        watched = [self.studies, self.studies / PET_FOLDER, datalist, self.studies / PATIENTS_NAME]
         stamp = tuple(path.stat().st_mtime_ns if path.exists() else None for path in watched)
         with self._lock:
             if self._listed[0] != stamp:
@@ -95,6 +102,10 @@ class PairedLocalDatastore(PairedDatastore):
     def patient_of(self, case: str) -> str:
         return self._files(case).patient
 
+    def cases_without_patient(self) -> list[str]:
+        """Cases that count as a patient of their own because nobody told whose they are."""
+        return [case for case, files in self.cases().items() if not files.patient_told]
+
     def _files(self, case: str) -> CaseFiles:
         try:
             return self.cases()[case]
@@ -106,7 +117,7 @@ class PairedLocalDatastore(PairedDatastore):
         facts = [path.stat() for path in (files.ct, files.pet)]
         key = tuple((fact.st_ino, fact.st_mtime_ns, fact.st_size) for fact in facts)
         if key not in self._problems:
-            pair = {"case": files.patient, "ct": str(files.ct), "pet": str(files.pet)}
+            pair = {"case": files.ct.name, "ct": str(files.ct), "pet": str(files.pet)}
             self._problems[key] = find_problem(pair, need_label=False)
         return self._problems[key]
 
@@ -124,8 +135,25 @@ def _find_cases(studies: Path, datalist: Path) -> dict[str, CaseFiles]:
         if is_image_id(name):
             candidates = [studies / PET_FOLDER / f"{name}{suffix}" for suffix in SUFFIXES]
             pet = next((file for file in candidates if file.is_file()), images.get(f"{name}{PET_ENDING}"))
-            _enter(found, name, CaseFiles(path, pet, name))
+            _enter(found, name, CaseFiles(path, pet, name, patient_told=False))
+    for case, patient in _read_patients(studies / PATIENTS_NAME).items():
+        if case in found:
+            found[case] = replace(found[case], patient=patient, patient_told=True)
+        else:
+            logger.warning("%s names the case %.80r, which is not there", PATIENTS_NAME, case)
     return dict(sorted(found.items()))
+
+
+def _read_patients(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(told, dict) or not all(isinstance(patient, str) and patient for patient in told.values()):
+        raise ValueError(f'{path} must hold {{"case": "patient", ...}}, both as texts')
+    return told
 
 
 def _enter(found: dict[str, CaseFiles], image_id: str, files: CaseFiles) -> None:

@@ -1,11 +1,13 @@
 """Cases of a folder: how CT and PET find each other, what is refused, labels in MONAI Label's own interface."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from lib.labels.errors import LabelRefused
+from lib.server import self_check
 from lib.studies.errors import PetMissing, UnknownImage
 from lib.studies.local_datastore import PairedLocalDatastore
 
@@ -91,6 +93,29 @@ def test_datalist_under_repair_leaves_the_cases_as_they_were(store, studies):
     assert store.list_images() == ["a", "b", "c", "d_x"]
     with pytest.raises(ValueError, match="not valid JSON"):
         PairedLocalDatastore(studies, studies / "igtv")
+
+
+def test_patients_are_told_in_a_file(store, studies):
+    assert store.patient_of("a") == "a" and store.cases_without_patient() == ["a", "b", "c"]
+    assert "of 3 the file's name stands for the patient" in local_studies(store)
+    (studies / "patients.json").write_text(json.dumps({"a": "P1", "b": "P1", "gone": "P2"}))
+    assert (store.patient_of("a"), store.patient_of("b"), store.patient_of("d_x")) == ("P1", "P1", "d x")
+    assert store.case("a")["patient_id"] == "P1" and store.cases_without_patient() == ["c"]
+    (studies / "patients.json").write_text(json.dumps({"a": "P1", "b": "P1", "c": "P3"}))
+    assert local_studies(store) == "4 cases"
+
+
+@pytest.mark.parametrize("content", ['{"a": ', '["a"]', '{"a": 1}', '{"a": ""}'])
+def test_damaged_patients_are_refused_at_start_and_ignored_later(store, studies, content):
+    (studies / "patients.json").write_text(content)
+    assert store.list_images() == ["a", "b", "c", "d_x"]
+    with pytest.raises(ValueError, match=r"patients\.json"):
+        PairedLocalDatastore(studies, studies / "igtv")
+
+
+def local_studies(store) -> str:
+    """What the server's log says of the studies at start."""
+    return self_check.studies(SimpleNamespace(studies=str(store.studies), datastore=lambda: store))[1]
 
 
 def test_two_cases_of_one_name_are_refused(studies, write_pair):
