@@ -85,6 +85,18 @@ def open_frozen_set(
     return frozen
 
 
+def under_frozen_names(cases: list[dict[str, Any]], frozen: FrozenSet) -> list[dict[str, Any]]:
+    """The cases, with frozen patients under the ids that they were frozen with, should these have been corrected since.
+
+    Args:
+        cases: labelled cases.
+        frozen: the set; it never changes.
+    """
+    frozen_as = {entry["case"]: entry["patient"] for entry in frozen.entries}
+    known = {case["patient"]: frozen_as[case["case"]] for case in cases if case["case"] in frozen_as}
+    return [case | {"patient": known.get(case["patient"], case["patient"])} for case in cases]
+
+
 def _refuse_another(frozen: FrozenSet, given: str) -> None:
     """A frozen set that the user gives after one was made would be believed to be in use."""
     if not given:

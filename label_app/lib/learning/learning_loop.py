@@ -15,7 +15,7 @@ from igtv.learning.retrain import CURRENT, PRETRAINED, CycleSettings, run_cycle
 
 from ..server.background import BackgroundWork, Stopped
 from ..server.errors import RequestError
-from .labelled_cases import labelled_cases, open_frozen_set
+from .labelled_cases import labelled_cases, open_frozen_set, under_frozen_names
 from .models import FINE_TUNED
 from .models import PRETRAINED as PRETRAINED_MODEL
 
@@ -173,6 +173,7 @@ class LearningLoop:
             frozen = open_frozen_set(
                 self.folder / FROZEN_DIR, cases, options.frozen_share, options.frozen_set, unreachable
             )
+            cases = under_frozen_names(cases, frozen)
         except (ValueError, OSError) as error:
             progress.start(phase="collecting")
             progress.update(state=FAILED, message=str(error))

@@ -135,6 +135,22 @@ def test_a_frozen_set_of_the_user(app, cycle, tmp_path):
     assert cycle.calls[0]["settings"].rule.margin == 0.02
 
 
+def test_a_patient_told_after_the_freezing_stays_frozen(app, cycle, monkeypatch):
+    app.learning.run({})
+    frozen = cycle.calls[0]["frozen"]
+    one = sorted(frozen.patients)[0]
+    other = next(name for name in PATIENTS if name not in frozen.patients)
+    labels = [
+        entry | {"patient_id": "P7" if entry["image"] in (one, other) else entry["patient_id"]}
+        for entry in app.datastore().final_labels()
+    ]
+    monkeypatch.setattr(app.datastore(), "final_labels", lambda: labels)
+    app.learning.run({})
+    patients = {case["case"]: case["patient"] for case in cycle.calls[1]["cases"]}
+    assert patients[one] == patients[other] == one
+    assert frozen.leak(next(case for case in cycle.calls[1]["cases"] if case["case"] == other))
+
+
 def test_another_frozen_set_of_the_user_is_not_silently_ignored(app, cycle, tmp_path):
     def give(name):
         item = {key: f"{name}/{key}.nii.gz" for key in ("ct", "pet", "label")} | {"patient_id": name}
