@@ -18,6 +18,7 @@ import SimpleITK as sitk
 from pydicom.filereader import read_partial
 from tqdm import tqdm
 
+from ..files import UMASK
 from .errors import DicomError
 from .import_case import CaseWork, DamagedFile, import_case, save_json
 from .import_names import CASE_NAMES, plan_cases
@@ -268,9 +269,7 @@ def _import_one(folder: Path, work: CaseWork, print_: str, options: ImportOption
     try:
         facts = import_case(work, options, temporary)
         save_json(temporary / CASE_FILE, {"importer": IMPORTER, "fingerprint": print_, **facts})
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o777 & ~mask)
+        temporary.chmod(0o777 & ~UMASK)
         _replace_folder(temporary, final)
     except (DicomError, ValueError, OSError) as error:
         return str(error).replace(f"{temporary}/", "")
