@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 
 from .errors import DicomError, missing, tag_name
 from .suv_clock import text
-from .suv_dose import positive
+from .suv_number import number
 
 # Heavier than any patient: the number is in grams (IBSI).
 LARGEST_WEIGHT_KG = 1000.0
@@ -22,14 +22,11 @@ def weight_kg(header: Dataset, decisions: list[str]) -> float:
     Raises:
         DicomError: it is missing, not positive or no patient's.
     """
-    value = positive(header, "PatientWeight", "SUV is activity per dose and body weight")
+    value = number(header, "PatientWeight", "SUV is activity per dose and body weight", above=0)
     if value >= LARGEST_WEIGHT_KG:
         decisions.append(f"PatientWeight {value:g} is in g instead of kg, taken so")
         value /= 1000
-    low, high = PLAUSIBLE_WEIGHT_KG
-    if not low <= value <= high:
-        raise DicomError(f"{tag_name('PatientWeight')} is {value:g} kg, which is no patient's; SUV is not safe")
-    return value
+    return _plausible("PatientWeight", value, "kg", PLAUSIBLE_WEIGHT_KG)
 
 
 def height_m(header: Dataset, decisions: list[str]) -> float:
@@ -38,13 +35,16 @@ def height_m(header: Dataset, decisions: list[str]) -> float:
     Raises:
         DicomError: it is missing, not positive or no patient's.
     """
-    value = positive(header, "PatientSize", "this kind of SUV is converted by body height")
+    value = number(header, "PatientSize", "this kind of SUV is converted by body height", above=0)
     if value > LARGEST_HEIGHT_M:
         decisions.append(f"PatientSize {value:g} is in cm instead of m, taken so")
         value /= 100
-    low, high = PLAUSIBLE_HEIGHT_M
-    if not low <= value <= high:
-        raise DicomError(f"{tag_name('PatientSize')} is {value:g} m, which is no patient's; SUV is not safe")
+    return _plausible("PatientSize", value, "m", PLAUSIBLE_HEIGHT_M)
+
+
+def _plausible(keyword: str, value: float, unit: str, limits: tuple[float, float]) -> float:
+    if not limits[0] <= value <= limits[1]:
+        raise DicomError(f"{tag_name(keyword)} is {value:g} {unit}, which is no patient's; SUV is not safe")
     return value
 
 

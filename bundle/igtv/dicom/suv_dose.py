@@ -1,6 +1,5 @@
 """Injected dose and half-life, checked against what is physically possible."""
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ from pydicom.dataset import Dataset
 
 from .errors import DicomError, missing, tag_name
 from .suv_clock import text
+from .suv_number import number
 
 # Below this a dose in Bq would be 10 kBq, which gives no image: the number is in MBq (IBSI).
 LARGEST_DOSE_IN_MBQ = 1e4
@@ -81,7 +81,7 @@ def injected_dose_bq(item: Dataset, decisions: list[str]) -> float:
     Raises:
         DicomError: it is missing, not positive, or its unit cannot be told.
     """
-    value = positive(item, "RadionuclideTotalDose", "SUV is activity per injected dose")
+    value = number(item, "RadionuclideTotalDose", "SUV is activity per injected dose", above=0)
     if value >= LARGEST_DOSE_IN_MBQ:
         if value < SMALLEST_DOSE_BQ:
             raise DicomError(f"{tag_name('RadionuclideTotalDose')} is {value:g}: too little for Bq, too much for MBq")
@@ -104,7 +104,7 @@ def half_life_s(item: Dataset, decisions: list[str]) -> float:
     Raises:
         DicomError: it is missing, not positive, or no nuclide's.
     """
-    value = positive(item, "RadionuclideHalfLife", "the decay of the tracer cannot be computed")
+    value = number(item, "RadionuclideHalfLife", "the decay of the tracer cannot be computed", above=0)
     name = nuclide(item)
     fits = [word for word, known in HALF_LIVES_S.items() if abs(value / known - 1) <= HALF_LIFE_TOLERANCE]
     if name and not fits:
@@ -126,21 +126,3 @@ def nuclide(item: Dataset) -> str:
         return ""
     name = _ELEMENTS.get(letters[0], letters[0]) + mass[0]
     return name if name in HALF_LIVES_S else ""
-
-
-def positive(header: Dataset, keyword: str, why: str) -> float:
-    """A number above 0.
-
-    Raises:
-        DicomError: it is missing, no number, or not above 0.
-    """
-    found = text(header, keyword)
-    if not found:
-        raise missing(header, keyword, why)
-    try:
-        value = float(found)
-    except ValueError:
-        value = float("nan")
-    if not (math.isfinite(value) and value > 0):
-        raise DicomError(f"{tag_name(keyword)} is {found}; {why}, it must be above 0")
-    return value

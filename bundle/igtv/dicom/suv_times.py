@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from .errors import DicomError, missing, tag_name
 from .suv_clock import DAY, UNDATED, local, nearest_day, parse_date, parse_datetime, parse_time, text, time_of_day
+from .suv_number import number
 from .suv_private import GE_SCAN_TIME, SIEMENS_DECAY_TIME, private_datetime
 
 # All slices that are corrected to the start of the scan are corrected to one moment; reconstruction software rounds
@@ -122,7 +123,7 @@ def _scan_start(headers: Sequence[Dataset], half_life_s: float, decisions: list[
         if not maker:
             raise missing(header, "Manufacturer", "to what FrameReferenceTime refers depends on it")
         formula += 1
-        offset = -_number(header, "FrameReferenceTime", "the start of the scan cannot be found", least=0.0) / 1000
+        offset = -number(header, "FrameReferenceTime", "the start of the scan cannot be found", least=0.0) / 1000
         if not _GE.search(maker):
             offset += average_time_s(half_life_s, _frame_s(header))
         moments.append(acquired + timedelta(seconds=offset))
@@ -163,21 +164,7 @@ def _clock(moment: datetime) -> str:
 
 
 def _frame_s(header: Dataset) -> float:
-    return _number(header, "ActualFrameDuration", "the mean time of the frame cannot be found", above=0.0) / 1000
-
-
-def _number(header: Dataset, keyword: str, why: str, least: float | None = None, above: float | None = None) -> float:
-    found = text(header, keyword)
-    if not found:
-        raise missing(header, keyword, why)
-    try:
-        value = float(found)
-    except ValueError:
-        value = float("nan")
-    bad = not math.isfinite(value) or (least is not None and value < least) or (above is not None and value <= above)
-    if bad:
-        raise DicomError(f"{tag_name(keyword)} is {found}; {why}")
-    return value
+    return number(header, "ActualFrameDuration", "the mean time of the frame cannot be found", above=0.0) / 1000
 
 
 def decay_times(headers: Sequence[Dataset], item: Dataset, half_life_s: float, decisions: list[str]) -> np.ndarray:
