@@ -53,3 +53,42 @@ def shared_dir() -> Path:
     if not folder.is_dir():
         _missing("../shared (real test data)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def one_thread():
+    """Threads of torch that wait for each other cost more than they bring on small patches."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def simulate_coarsely():
+    """`simulate_coarsely(folder, task, cases, folds)`: phantoms of a fifth of a second each, one network step large."""
+    from igtv.phantom.dataset import simulate
+
+    voxels = {"image_size": (56, 42, 24), "spacing_mm": (6.0, 6.0, 5.0), "pet_spacing_mm": (6.0, 6.0, 5.0)}
+
+    def make(folder: Path, task: str, cases: int, folds: int) -> Path:
+        simulate(folder, task=task, num_cases=cases, num_folds=folds, num_workers=0, progress=False, **voxels)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def coarse_training() -> dict:
+    """Settings of a training of seconds on such phantoms."""
+    return {
+        "spacing_mm": [6.0, 6.0, 5.0],
+        "patch_size": [64, 64],
+        "num_slices": 3,
+        "epochs": 2,
+        "samples_per_epoch": 2,
+        "batch_size": 1,
+        "val_interval": 1,
+        "num_workers": 0,
+        "device": "cpu",
+    }

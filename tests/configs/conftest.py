@@ -18,12 +18,8 @@ NANO = {"variant": "nano", "fusion": "rectified", "sim": "A", "sim_radius": 2}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Threads of torch that wait for each other cost more than they bring on such small volumes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def small_work(one_thread):
+    """All of these tests compute on such small patches that one thread is fastest."""
 
 
 @pytest.fixture(scope="session")

@@ -8,44 +8,23 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from igtv.phantom.dataset import simulate
 from monai.bundle import ConfigWorkflow
-
-# Coarse voxels: a case in a fifth of a second, a validation in one step of the network.
-PHANTOM = {"image_size": (56, 42, 24), "spacing_mm": (6.0, 6.0, 5.0), "pet_spacing_mm": (6.0, 6.0, 5.0)}
-SPACING_MM = [6.0, 6.0, 5.0]
-SMALL_RUN = {
-    "spacing_mm": SPACING_MM,
-    "patch_size": [64, 64],
-    "num_slices": 3,
-    "epochs": 2,
-    "samples_per_epoch": 2,
-    "batch_size": 1,
-    "learning_rate": 1e-3,
-    "warmup_epochs": 1,
-    "val_interval": 1,
-    "num_workers": 0,
-    "use_tensorboard": False,
-    "device": "cpu",
-}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Threads of torch that wait for each other cost more than they bring on such small patches."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def small_work(one_thread):
+    """All of these tests compute on such small patches that one thread is fastest."""
 
 
 @pytest.fixture(scope="session")
-def tiny_phantom(tmp_path_factory) -> Path:
+def tiny_phantom(tmp_path_factory, simulate_coarsely) -> Path:
     """Folder of a phantom with four cases in two folds."""
-    folder = tmp_path_factory.mktemp("phantom") / "tiny"
-    simulate(folder, task="gtv", num_cases=4, num_folds=2, num_workers=0, progress=False, **PHANTOM)
-    return folder
+    return simulate_coarsely(tmp_path_factory.mktemp("phantom") / "tiny", "gtv", cases=4, folds=2)
+
+
+@pytest.fixture(scope="session")
+def small_run(coarse_training) -> dict:
+    return {**coarse_training, "learning_rate": 1e-3, "warmup_epochs": 1, "use_tensorboard": False}
 
 
 @pytest.fixture(scope="session")
@@ -89,22 +68,22 @@ def run_verb(bundle_dir):
 
 
 @pytest.fixture(scope="session")
-def train(run_verb, tiny_phantom):
+def train(run_verb, tiny_phantom, small_run):
     """Train on the tiny phantom: `train(output_dir, **overrides)`."""
 
     def run(output_dir, names=("train.json",), verb="training", **overrides):
-        settings = {**SMALL_RUN, "dataset_dir": str(tiny_phantom), "output_dir": str(output_dir), **overrides}
+        settings = {**small_run, "dataset_dir": str(tiny_phantom), "output_dir": str(output_dir), **overrides}
         return run_verb(verb, names, **settings)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def command_line(bundle_dir, tiny_phantom):
+def command_line(bundle_dir, tiny_phantom, small_run):
     """Arguments and environment of the same training as a command: `command_line(output_dir, **overrides)`."""
 
     def arguments(output_dir, names=("train.json",), launcher=(), **overrides):
-        settings = {**SMALL_RUN, "dataset_dir": str(tiny_phantom), "output_dir": str(output_dir), **overrides}
+        settings = {**small_run, "dataset_dir": str(tiny_phantom), "output_dir": str(output_dir), **overrides}
         command = [sys.executable, "-m", *launcher, "monai.bundle", "run", "training"]
         command += ["--config_file", str(config_files(bundle_dir, names)), "--bundle_root", str(bundle_dir)]
         for key, value in settings.items():

@@ -11,38 +11,22 @@ from igtv.learning.registry import ModelRegistry
 from igtv.learning.retrain import CycleSettings
 from igtv.learning.work import run_verb
 from igtv.networks.model_card import model_card_path, read_model_card, write_model_card
-from igtv.phantom.dataset import simulate
-
-PHANTOM = {"image_size": (56, 42, 24), "spacing_mm": (6.0, 6.0, 5.0), "pet_spacing_mm": (6.0, 6.0, 5.0)}
-TINY_TRAINING = {
-    "spacing_mm": [6.0, 6.0, 5.0],
-    "patch_size": [64, 64],
-    "num_slices": 3,
-    "epochs": 2,
-    "samples_per_epoch": 2,
-    "batch_size": 1,
-    "warmup_epochs": 0,
-    "val_interval": 1,
-    "num_workers": 0,
-    "device": "cpu",
-}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Threads of torch that wait for each other cost more than they bring on such small patches."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def small_work(one_thread):
+    """All of these tests compute on such small patches that one thread is fastest."""
 
 
 @pytest.fixture(scope="session")
-def phantom_dir(tmp_path_factory) -> Path:
+def tiny_training(coarse_training) -> dict:
+    return {**coarse_training, "warmup_epochs": 0}
+
+
+@pytest.fixture(scope="session")
+def phantom_dir(tmp_path_factory, simulate_coarsely) -> Path:
     """Folder of a phantom with five cases; fold 0 holds two of them."""
-    folder = tmp_path_factory.mktemp("phantom") / "tiny"
-    simulate(folder, task="igtv", num_cases=5, num_folds=3, num_workers=0, progress=False, **PHANTOM)
-    return folder
+    return simulate_coarsely(tmp_path_factory.mktemp("phantom") / "tiny", "igtv", cases=5, folds=3)
 
 
 @pytest.fixture(scope="session")
@@ -59,24 +43,24 @@ def frozen(cases, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def weak_model(bundle_dir, tmp_path_factory) -> Path:
+def weak_model(bundle_dir, tmp_path_factory, tiny_training) -> Path:
     """The shipped weights with a card of the tiny phantom's voxels, on which they find next to nothing."""
     shipped = bundle_dir / "models" / "model.pt"
     path = tmp_path_factory.mktemp("weak") / "model.pt"
     shutil.copyfile(shipped, path)
     card = read_model_card(shipped)
-    _write_card(path, card | {"name": "weak GTV model", "spacing_mm": TINY_TRAINING["spacing_mm"]})
+    _write_card(path, card | {"name": "weak GTV model", "spacing_mm": tiny_training["spacing_mm"]})
     return path
 
 
 @pytest.fixture(scope="session")
-def good_model(weak_model, cases, tmp_path_factory) -> Path:
+def good_model(weak_model, cases, tmp_path_factory, tiny_training) -> Path:
     """Weights that learned the two frozen cases by heart: what no cycle may do, and the best candidate there is."""
     folder = tmp_path_factory.mktemp("good") / "run"
     data = [{key: case[key] for key in ("case", "ct", "pet", "label")} for case in cases[:2]]
     slabs = {"inside_probability": 1.0, "end_probability": 0.0, "free_probability": 0.0, "train#random_transforms": []}
     speed = {"epochs": 4, "samples_per_epoch": 12, "learning_rate": 0.004, "ema_decay": 0.9, "frozen_epochs": 0}
-    settings = {**TINY_TRAINING, **slabs, **speed, "val_interval": 10, "num_pictures": 0, "use_tensorboard": False}
+    settings = {**tiny_training, **slabs, **speed, "val_interval": 10, "num_pictures": 0, "use_tensorboard": False}
     settings |= {"model_path": str(weak_model), "output_dir": str(folder), "trained_on": "two phantoms"}
     run_verb(
         "finetuning",
@@ -109,11 +93,11 @@ def registry(tmp_path, weak_model) -> ModelRegistry:
 
 
 @pytest.fixture(scope="session")
-def tiny_settings():
+def tiny_settings(tiny_training):
     """Settings of a cycle of seconds, in this process: `tiny_settings(**changes)`."""
 
     def make(**changes) -> CycleSettings:
-        return CycleSettings(**{"own_process": False, "finetuning": dict(TINY_TRAINING), **changes})
+        return CycleSettings(**{"own_process": False, "finetuning": dict(tiny_training), **changes})
 
     return make
 
