@@ -124,7 +124,7 @@ def test_overlays_change_only_what_train_has(configs):
 
 
 def test_training_files_that_only_change_settings_run_alike(configs):
-    for name in ("finetune", "baselines/segresnet", "baselines/dynunet", "baselines/slices_2d"):
+    for name in ("finetune", "real_patients", "baselines/segresnet", "baselines/dynunet", "baselines/slices_2d"):
         assert configs[name]["run"] == configs["train"]["run"], name
     alone, several = configs["train"]["run"], configs["multi_gpu_train"]["run"]
     assert [item for item in several if isinstance(item, dict)] == alone

@@ -113,6 +113,7 @@ def test_configs_exist_for_every_verb(bundle_dir):
         "evaluate": "evaluating",
         "inference": "inferring",
         "multi_gpu_train": "training",
+        "real_patients": "training",
         "simulate": "simulating",
         "pool": "pooling",
         "export": "exporting",

@@ -8,6 +8,7 @@ OVERLAYS = [
     "finetune",
     "evaluate",
     "multi_gpu_train",
+    "real_patients",
     "baselines/segresnet",
     "baselines/dynunet",
     "baselines/slices_2d",
