@@ -41,6 +41,15 @@ class _CountingNetwork:
         return torch.stack(sums, dim=-1)
 
 
+def test_mixed_precision_is_near_and_gives_float32(network):
+    volume = _volume(1, 2, 64, 64, 4)
+    exact = WholeVolumeInferer()(volume, network)
+    near = WholeVolumeInferer(mixed_precision=True)(volume, network)
+    assert near.dtype == torch.float32
+    # bfloat16 keeps 8 bits; its rounding must show, or nothing was computed in it
+    assert 1e-5 < ((near - exact).abs().max() / exact.abs().max()) < 0.03
+
+
 @pytest.mark.parametrize("slices_per_step", [1, 3, 20])
 def test_equals_the_network_on_the_whole_volume(network, slices_per_step):
     volume = _volume(2, 2, 64, 96, 6)

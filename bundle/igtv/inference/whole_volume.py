@@ -27,11 +27,13 @@ class WholeVolumeInferer(Inferer):
     Another network, such as MONAI's SegResNet, is run by MONAI's SlidingWindowInferer.
 
     Args:
-        slices_per_step: slices encoded at a time; None: as many as make half a million pixels, at most 32.
+        slices_per_step: slices encoded at a time; None: as many as make half a million pixels, at most 8.
         progress: show a progress bar over slices.
         output_device: where the logits are gathered; None: where the input is.
         window_size: window (H, W, S) of the sliding window for other networks.
         window_overlap: overlap of these windows, 0 to below 1.
+        mixed_precision: compute products and convolutions in bfloat16 (the scan stays in float32). Faster on GPUs and
+            on processors with AMX or AVX-512 BF16, slower on others.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class WholeVolumeInferer(Inferer):
         output_device: torch.device | str | None = None,
         window_size: Sequence[int] = (96, 96, 32),
         window_overlap: float = 0.5,
+        mixed_precision: bool = False,
     ) -> None:
         super().__init__()
         if slices_per_step is not None and slices_per_step < 1:
@@ -50,6 +53,7 @@ class WholeVolumeInferer(Inferer):
         self.output_device = output_device
         self.window_size = tuple(window_size)
         self.window_overlap = window_overlap
+        self.mixed_precision = mixed_precision
 
     @torch.no_grad()
     def __call__(self, inputs: Tensor, network: nn.Module) -> Tensor:
@@ -63,12 +67,13 @@ class WholeVolumeInferer(Inferer):
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         network = getattr(network, "module", network)  # DistributedDataParallel hides encode and decode
         output_device = plain.device if self.output_device is None else torch.device(self.output_device)
-        if hasattr(network, "sim_radius"):  # not `encode`, which SegResNet has too
-            output = torch.empty((plain.shape[0], 1, *plain.shape[2:]), device=output_device)
-            for first, logits in self._stream(plain, network):
-                output[..., first : first + logits.shape[-1]] = logits
-        else:
-            output = self._slide(plain, network, output_device)
+        with torch.autocast(_device_of(network, plain).type, torch.bfloat16, enabled=self.mixed_precision):
+            if hasattr(network, "sim_radius"):  # not `encode`, which SegResNet has too
+                output = torch.empty((plain.shape[0], 1, *plain.shape[2:]), device=output_device)
+                for first, logits in self._stream(plain, network):
+                    output[..., first : first + logits.shape[-1]] = logits
+            else:
+                output = self._slide(plain, network, output_device)
         if isinstance(inputs, MetaTensor):
             description = MetaTensor([]).copy_meta_from(inputs, copy_attr=False)
             output = convert_to_dst_type(output, description, device=output_device)[0]
