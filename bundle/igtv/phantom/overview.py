@@ -62,9 +62,15 @@ def _draw_case(row, case: Case) -> None:
             panel.set_axis_off()
         panels[0].set_title(f"{name} CT ({case.metadata['ct_kind']})", fontsize=8)
         panels[1].set_title(f"{name} PET, SUV 0-8", fontsize=8)
+    # it runs on below the other panels, which must not make room for it
+    row[0].text(0.0, -0.08, _caption(case), transform=row[0].transAxes, fontsize=9, in_layout=False)
+
+
+def _caption(case: Case) -> str:
     facts = case.metadata
-    caption = (
-        f"{case.case_id}: {facts['lobe']} lobe, {facts['site']}, {facts['kind']}, "
-        f"{facts['excursion']['si_mm']:.0f} mm SI, SUV {facts['tumour_suv']:.1f}"
-    )
-    row[0].text(0.0, -0.08, caption, transform=row[0].transAxes, fontsize=9)
+    if "source_case" in facts:
+        volumes = f"tumour {facts['source_volume_ml']:.0f} ml, swept {facts['label_volume_ml']:.0f} ml"
+        what = f"breathing {facts['cycle']} put into {facts['source_case']}, {volumes}"
+    else:
+        what = f"{facts['lobe']} lobe, {facts['site']}, {facts['kind']}"
+    return f"{case.case_id}: {what}, {facts['excursion']['si_mm']:.0f} mm SI, SUV {facts['tumour_suv']:.1f}"

@@ -10,7 +10,8 @@ from ..files import replacing
 from .case import Case
 from .grid import Grid
 
-IMAGE_FILES = ("ct.nii.gz", "pet.nii.gz", "label.nii.gz", "phases.nii.gz")
+PHASES_FILE = "phases.nii.gz"
+IMAGE_FILES = ("ct.nii.gz", "pet.nii.gz", "label.nii.gz", PHASES_FILE)
 FACTS_FILE = "case.json"
 
 
