@@ -109,8 +109,10 @@ def _check_case(case: Mapping[str, str], need_label: bool) -> None:
     if "label" in images:
         _check_label_grid(images["label"], images["ct"], case["label"])
         tumour = _voxels("label", images["label"], case["label"])
-        _check_label(tumour, f"label {case['label']}")
-        _check_tumour_in_pet(np.argwhere(tumour), images["ct"], images["pet"], case["pet"])
+        no_tumour = bool(case.get("no_tumour"))
+        _check_label(tumour, f"label {case['label']}", no_tumour)
+        if not no_tumour:
+            _check_tumour_in_pet(np.argwhere(tumour), images["ct"], images["pet"], case["pet"])
     _check_suv(_voxels("pet", images["pet"], case["pet"]), f"pet {case['pet']}")
     _check_hu(_voxels("ct", images["ct"], case["ct"]), f"ct {case['ct']}")
 
@@ -197,12 +199,15 @@ def _check_label_grid(label: nib.spatialimages.SpatialImage, ct: nib.spatialimag
         )
 
 
-def _check_label(voxels: np.ndarray, what: str) -> None:
+def _check_label(voxels: np.ndarray, what: str, no_tumour: bool) -> None:
     if not ((voxels == 0) | (voxels == 1)).all():
         values = np.unique(voxels)
         shown = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
         raise _Problem(f"{what} holds the values {shown}: 0 (background) and 1 (tumour) are expected")
-    if not voxels.any():
+    marked = int(np.count_nonzero(voxels))
+    if no_tumour and marked:
+        raise _Problem(f"{what} marks {marked} voxels as tumour, but `no_tumour` says that there is none")
+    if not no_tumour and not marked:
         raise _Problem(f"{what} is empty: no voxel is marked as tumour")
 
 

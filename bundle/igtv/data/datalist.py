@@ -1,9 +1,9 @@
 """Reads the datalist JSON and splits it by patient.
 
 The file follows the decathlon style: lists `training`, `validation` and `testing` of items
-`{"ct", "pet", "label", "patient_id", "fold", "ct_kind"}`, of which only `ct` and `pet` must be there. MONAI's own
-`load_decathlon_datalist` and `datafold_read` join the data folder to every string value (a `patient_id` becomes a
-path) and know nothing of patients, hence this reader. `bundle/docs/data.md` describes the format for users.
+`{"ct", "pet", "label", "no_tumour", "patient_id", "fold", "ct_kind"}`, of which only `ct` and `pet` must be there.
+MONAI's own `load_decathlon_datalist` and `datafold_read` join the data folder to every string value (a `patient_id`
+becomes a path) and know nothing of patients, hence this reader. `bundle/docs/data.md` describes the format for users.
 """
 
 import json
@@ -32,6 +32,7 @@ class DatalistItem:
         ct_kind: how the CT was taken (such as "phase", "average"), free text.
         fold: the item's validation fold, or None.
         ct_series_uid: DICOM series that an import made the CT of; "" where there is none, or it was made of several.
+        no_tumour: the label says that there is no tumour, and is empty; any other empty label is a mistake.
     """
 
     case: str
@@ -42,14 +43,20 @@ class DatalistItem:
     ct_kind: str
     fold: int | None
     ct_series_uid: str = ""
+    no_tumour: bool = False
 
-    def as_case(self) -> dict[str, str]:
-        """The item as the transforms take it: `case`, `ct`, `pet`, `ct_kind`; where known, `label`, `ct_series_uid`."""
+    def as_case(self) -> dict[str, str | bool]:
+        """The item as the transforms take it: `case`, `ct`, `pet`, `ct_kind`; where known, `label`, `ct_series_uid`.
+
+        `no_tumour` is there, and True, only where the label says so.
+        """
         case = {"case": self.case, "ct": self.ct, "pet": self.pet, "ct_kind": self.ct_kind}
         if self.label is not None:
             case["label"] = self.label
         if self.ct_series_uid:
             case["ct_series_uid"] = self.ct_series_uid
+        if self.no_tumour:
+            case["no_tumour"] = True
         return case
 
 
@@ -221,6 +228,11 @@ def _read_item(
     fold = entry.get("fold")
     if fold is not None and (isinstance(fold, bool) or not isinstance(fold, int) or fold < 0):
         raise ValueError(f"{where}: `fold` is {fold!r}: a whole number from 0 is expected")
+    no_tumour = entry.get("no_tumour", False)
+    if not isinstance(no_tumour, bool) or (no_tumour and paths["label"] is None):
+        raise ValueError(
+            f"{where}: `no_tumour` is {no_tumour!r}: true, with an empty `label` on the CT's grid, or false is expected"
+        )
     ct_kind = entry.get("ct_kind", UNKNOWN_CT_KIND)
     if not isinstance(ct_kind, str):
         raise ValueError(f"{where}: `ct_kind` is {ct_kind!r}: a text is expected")
@@ -240,7 +252,7 @@ def _read_item(
             "configuration and a datalist is data: give the case a `patient_id` of letters, digits, - and _"
         )
     uid = _ct_series_uid(entry.get("source"))
-    return DatalistItem(case, patient, paths["ct"], paths["pet"], paths["label"], ct_kind, fold, uid)
+    return DatalistItem(case, patient, paths["ct"], paths["pet"], paths["label"], ct_kind, fold, uid, no_tumour)
 
 
 def _ct_series_uid(source: object) -> str:

@@ -32,7 +32,8 @@ class SlabDataset(Dataset):
     is repeated with its label.
 
     Args:
-        data: cases as `datalist.split_cases` gives them, every one with `label`.
+        data: cases as `datalist.split_cases` gives them, every one with `label`. A case with `no_tumour` gives slabs
+            without tumour only, whatever kind is drawn: negatives of a person's own.
         transform: deterministic preprocessing: case -> `image` (2, H, W, S) float, channel 0 CT, channel 1 PET, and
             `label` (1, H, W, S), tumour where above 0.5.
         patch_size: (H, W) of the samples in pixels.
@@ -153,7 +154,7 @@ class SlabDataset(Dataset):
                 f"{case['case']}: preprocessing gave image {tuple(image.shape)} and label {tuple(label.shape)}: "
                 "(2, H, W, S) and (1, H, W, S) are expected"
             )
-        if not label.any():
+        if not label.any() and not case.get("no_tumour"):
             logger.warning("%s: no tumour in the preprocessed label; it gives tumour-free slabs only", case["case"])
         return image, label, TumourMap.of(image[1].numpy(), label[0].numpy())
 

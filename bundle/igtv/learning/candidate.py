@@ -54,9 +54,36 @@ def evaluation_settings(
 
 
 def frozen_metrics(evaluation_dir: Path, frozen: FrozenSet) -> dict[str, Any]:
-    """Dice by case and their mean, from a folder of an evaluation."""
-    cases = {row["case"]: row["dice"] for row in read_rows(evaluation_dir)}
-    return {"dice": sum(cases.values()) / len(cases), "cases": cases, "frozen_sha256": frozen.sha256}
+    """Dice by case and their mean, from a folder of an evaluation.
+
+    Cases without tumour are left out of both; `false_positive_ml` has what was predicted in them.
+    """
+    rows = read_rows(evaluation_dir)
+    cases = {row["case"]: row["dice"] for row in rows if row["case"] not in frozen.without_tumour}
+    metrics = {"dice": sum(cases.values()) / len(cases), "cases": cases, "frozen_sha256": frozen.sha256}
+    if frozen.without_tumour:
+        predicted = {row["case"]: row["volume_prediction_ml"] for row in rows if row["case"] in frozen.without_tumour}
+        metrics["false_positive_ml"] = predicted
+    return metrics
+
+
+def with_false_positives(
+    report: Mapping[str, Any], current: Mapping[str, float], candidate: Mapping[str, float]
+) -> dict[str, Any]:
+    """The gate's report with what is predicted in patients without tumour: it is told, and decides nothing.
+
+    Args:
+        report: of `gate.judge`.
+        current: volume in ml that the current model predicts, by case without tumour.
+        candidate: the same of the candidate.
+    """
+    rows = [{"case": case, "current": current[case], "candidate": candidate[case]} for case in sorted(current)]
+    sums = {"current": sum(current.values()), "candidate": sum(candidate.values())}
+    text = (
+        f"{len(rows)} patient(s) without tumour: {sums['candidate']:.1f} ml predicted, {sums['current']:.1f} ml by the "
+        "current model (not part of the rule)"
+    )
+    return {**report, "reasons": [*report["reasons"], text], "false_positive_ml": {**sums, "cases": rows}}
 
 
 def describe(model_path: Path, start_card: Mapping[str, Any], patients: int, metrics: Mapping[str, Any]) -> None:
@@ -112,8 +139,10 @@ def conclude(
     for file in further_files:
         if file.is_file():
             shutil.copyfile(file, report_dir / file.name)
-    metrics = frozen_metrics(evaluation_dir, frozen)
-    report = judge(frozen_metrics(current_evaluation, frozen)["cases"], metrics["cases"], rule)
+    metrics, before = (frozen_metrics(folder, frozen) for folder in (evaluation_dir, current_evaluation))
+    report = judge(before["cases"], metrics["cases"], rule)
+    if frozen.without_tumour:
+        report = with_false_positives(report, before["false_positive_ml"], metrics["false_positive_ml"])
     report |= {"current": version_name(current.number), "frozen_sha256": frozen.sha256}
     write_json_durably(report_dir / GATE_FILE, json.loads(json.dumps(report)))
     version = registry.add(

@@ -39,6 +39,21 @@ def _voxel_sha256(path: str, _changed: int, _size: int) -> str | None:
     return digest.hexdigest()
 
 
+def label_sha256(case: Mapping[str, Any]) -> str | None:
+    """What a label says, as a hash: of its voxels, and for an empty one that means it (`no_tumour`), of whose it is.
+
+    Returns:
+        The hash; None for an empty label of which nobody said that there is no tumour.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+    """
+    digest = voxel_sha256(case["label"])
+    if digest is not None or not case.get("no_tumour"):
+        return digest
+    return hashlib.sha256(f"no tumour in {voxel_sha256(case['ct'])}".encode()).hexdigest()
+
+
 def voxel_hashes(case: Mapping[str, Any]) -> dict[str, str | None]:
     """`voxel_sha256` of CT, PET and label of a case.
 

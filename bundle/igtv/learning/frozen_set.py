@@ -3,6 +3,9 @@
 Made once, with copies of the images and labels, so that neither a corrected label nor an emptied cache changes the
 yardstick. A case belongs to it by its patient's id or by the voxels of its CT, PET or label.
 
+A case whose label says that there is no tumour (`no_tumour`) may be in it, beside cases with one. Dice says nothing
+there: it is left out of every Dice, and what a model predicts in it, in ml, is reported as false positive.
+
 ```
 <folder>/frozen_set.json    patients, hashes of files and voxels
 <folder>/dataset.json       datalist with the cases in `validation`, for the verb `evaluating`
@@ -35,7 +38,8 @@ class FrozenSet:
     Attributes:
         folder: its folder.
         sha256: of what it consists of; two sets are the same exactly when this is.
-        entries: one mapping per case: `case`, `patient`, `files` and `voxels` with a SHA-256 per image.
+        entries: one mapping per case: `case`, `patient`, `files` and `voxels` with a SHA-256 per image; `no_tumour`,
+            True, where the label says so.
     """
 
     folder: Path
@@ -46,6 +50,11 @@ class FrozenSet:
     def patients(self) -> set[str]:
         """Ids of the patients."""
         return {entry["patient"] for entry in self.entries}
+
+    @property
+    def without_tumour(self) -> set[str]:
+        """Names of the cases whose label says that there is no tumour."""
+        return {entry["case"] for entry in self.entries if entry.get("no_tumour")}
 
     @property
     def datalist(self) -> Path:
@@ -80,18 +89,18 @@ def make_frozen_set(folder: str | Path, cases: Sequence[Mapping[str, Any]], note
 
     Args:
         folder: the set's folder; must not exist, or be empty.
-        cases: with `case`, `ct`, `pet`, `label` (not empty) and, where known, `patient`.
+        cases: with `case`, `ct`, `pet`, `label` and, where known, `patient`; an empty label needs `no_tumour`.
         note: how they were chosen.
 
     Raises:
         FileExistsError: there is a set already; it is made once.
-        ValueError: no case, or a label without tumour, on which Dice says nothing.
+        ValueError: no case with tumour, on which alone Dice says something, or an empty label without `no_tumour`.
     """
     folder = Path(folder)
     if (folder / FROZEN_FILE).exists():
         raise FileExistsError(f"{folder} holds a frozen validation set already: it is made once and never changed")
-    if not cases:
-        raise ValueError("a frozen validation set needs at least one labelled case")
+    if all(case.get("no_tumour") for case in cases):
+        raise ValueError("a frozen validation set needs at least one labelled case with tumour, to measure Dice on")
     staging = folder.parent / f".{folder.name}-{os.getpid()}"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
@@ -99,6 +108,7 @@ def make_frozen_set(folder: str | Path, cases: Sequence[Mapping[str, Any]], note
         entries = [_copy_case(case, staging) for case in cases]
         listing = [
             {"patient_id": entry["case"], **{key: f"{entry['case']}/{entry['names'][key]}" for key in IMAGES}}
+            | ({"no_tumour": True} if entry.get("no_tumour") else {})
             for entry in entries
         ]
         write_json_durably(staging / DATALIST_FILE, {"name": "frozen validation set", "validation": listing})
@@ -114,6 +124,16 @@ def make_frozen_set(folder: str | Path, cases: Sequence[Mapping[str, Any]], note
     return read_frozen_set(folder)
 
 
+def frozen_names(folder: str | Path) -> tuple[set[str], set[str]]:
+    """Patients and cases of a frozen set by its list alone: quick, for who only wants to know whom to pass over.
+
+    Raises:
+        ValueError, FileNotFoundError: see `read_frozen_set`, which also checks every file.
+    """
+    entries, _ = _read_entries(Path(folder))
+    return {entry["patient"] for entry in entries}, {entry["case"] for entry in entries}
+
+
 def read_frozen_set(folder: str | Path) -> FrozenSet:
     """Read a frozen set and check that nothing in it changed.
 
@@ -122,6 +142,17 @@ def read_frozen_set(folder: str | Path) -> FrozenSet:
         ValueError: a file is missing or is not the one that was frozen.
     """
     folder = Path(folder)
+    entries, digest = _read_entries(folder)
+    for entry in entries:
+        for key in IMAGES:
+            file = folder / entry["case"] / entry["names"][key]
+            if not file.is_file() or file_sha256(file) != entry["files"][key]:
+                raise ValueError(f"{file} is missing or not the file that was frozen: bring it back from a copy")
+    return FrozenSet(folder, digest, tuple(entries))
+
+
+def _read_entries(folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """Cases and hash of the list of a frozen set."""
     path = folder / FROZEN_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no frozen validation set ({FROZEN_FILE})")
@@ -132,12 +163,7 @@ def read_frozen_set(folder: str | Path) -> FrozenSet:
         raise ValueError(f"{path} is damaged ({error}): bring it back from a copy") from error
     if _digest(entries) != digest:
         raise ValueError(f"{path} was changed after it was made: bring it back from a copy")
-    for entry in entries:
-        for key in IMAGES:
-            file = folder / entry["case"] / entry["names"][key]
-            if not file.is_file() or file_sha256(file) != entry["files"][key]:
-                raise ValueError(f"{file} is missing or not the file that was frozen: bring it back from a copy")
-    return FrozenSet(folder, digest, tuple(entries))
+    return entries, digest
 
 
 def choose_patients(cases: Sequence[Mapping[str, Any]], share: float, minimum: int, seed: int) -> set[str]:
@@ -171,10 +197,13 @@ def _copy_case(case: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         shutil.copyfile(case[key], target / names[key])
     copies = {key: target / names[key] for key in IMAGES}
     voxels = voxel_hashes(copies)
-    if voxels["label"] is None:
-        raise ValueError(f"{case['case']}: its label is empty; the frozen validation set needs tumours to measure Dice")
+    no_tumour = bool(case.get("no_tumour"))
+    if (voxels["label"] is None) != no_tumour:
+        problem = "is empty, and nobody said that there is no tumour" if not no_tumour else "is not empty: no_tumour"
+        raise ValueError(f"{case['case']}: its label {problem}; the frozen validation set cannot measure with it")
     files = {key: file_sha256(path) for key, path in copies.items()}
-    return {"case": case["case"], "patient": patient_of(case), "names": names, "files": files, "voxels": voxels}
+    entry = {"case": case["case"], "patient": patient_of(case), "names": names, "files": files, "voxels": voxels}
+    return entry | ({"no_tumour": True} if no_tumour else {})
 
 
 def _digest(entries: Sequence[Mapping[str, Any]]) -> str:

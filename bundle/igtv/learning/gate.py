@@ -6,7 +6,8 @@ Both are measured on the frozen validation set. The candidate is accepted when
 2. no patient's Dice falls by more than `max_case_drop`, unless the mean rises by `outweighing_gain` or more.
 
 Rule 2 keeps an average from hiding a tumour that is lost; its exception is for early rounds, where a model that is far
-better on the whole may well be worse on one patient. A patient without a number counts as 0.
+better on the whole may well be worse on one patient. A patient without a number counts as 0. Patients without tumour
+have no Dice and take no part; the report says what is predicted in them (`candidate.with_false_positives`).
 """
 
 import math

@@ -9,7 +9,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
 from ..configuration.plain_text import reads_as_configuration
-from .case_identity import patient_of, voxel_sha256
+from .case_identity import label_sha256, patient_of
 from .frozen_set import FrozenSet
 from .model_version import ModelVersion
 
@@ -24,7 +24,8 @@ class LearningData:
     """Cases of one cycle.
 
     Attributes:
-        cases: to learn from, each with `role` (new, replay, pretraining) and `label_sha256` of the label's voxels.
+        cases: to learn from, each with `role` (new, replay, pretraining) and `label_sha256` of what the label says;
+            negatives have `no_tumour`.
         left_out: case -> why it is not among them.
     """
 
@@ -53,7 +54,8 @@ def choose_cases(
     part. Of the earlier ones all, or the `replay_cases` that were used least; ties are broken by `seed`.
 
     Args:
-        labelled: `case`, `patient`, `ct`, `pet`, `label`, and `no_tumour` where the label says there is none.
+        labelled: `case`, `patient`, `ct`, `pet`, `label`, and `no_tumour` where the label says there is none; such a
+            case is a negative to learn from, any other empty label is left out.
         frozen: its patients are left out, whatever their case is called.
         versions: all versions of the registry.
         current: version in use.
@@ -88,9 +90,10 @@ def split_checked(cases: Sequence[Mapping[str, Any]], seed: int) -> tuple[list[M
         seed: of the choice.
 
     Returns:
-        Cases that the network learns from, and those it is checked on: a fifth of the patients, none below five.
+        Cases that the network learns from, and those it is checked on: a fifth of the patients with tumour, none below
+        five. Dice says nothing on the others.
     """
-    patients = sorted({patient_of(case) for case in cases})
+    patients = sorted({patient_of(case) for case in cases if not case.get("no_tumour")})
     if len(patients) < CHECKED_FROM_PATIENTS:
         return list(cases), []
     order = np.random.RandomState(seed).permutation(len(patients))
@@ -103,15 +106,15 @@ def _usable(case: Mapping[str, Any], frozen: FrozenSet, left_out: dict[str, str]
     """The case with the hash of its label; None, with the reason in `left_out`, where it must not be learned from."""
     try:
         reason = _unsafe(case) or frozen.leak(case)
-        digest = None if reason else voxel_sha256(case["label"])
+        digest = None if reason else label_sha256(case)
     except (OSError, ImageFileError) as error:
         reason, digest = f"it cannot be read: {error}", None
     if reason is None and digest is None:
-        reason = "its label says that there is no tumour"  # the checks before training ask for one
+        reason = "its label is empty, and nobody said that there is no tumour"
     if reason is not None:
         left_out[case["case"]] = reason
         return None
-    kept = {key: str(case[key]) for key in KEPT}
+    kept = {key: str(case[key]) for key in KEPT} | ({"no_tumour": True} if case.get("no_tumour") else {})
     return {**kept, "patient": patient_of(case), "label_sha256": digest}
 
 

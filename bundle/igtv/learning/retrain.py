@@ -209,8 +209,12 @@ def _checked(data: LearningData) -> LearningData:
 
 
 def _refuse_nothing(data: LearningData, settings: CycleSettings) -> None:
-    if data.new or (data.cases and not settings.only_with_new):
+    if (data.new or not settings.only_with_new) and any(not case.get("no_tumour") for case in data.cases):
         return
+    if data.cases and all(case.get("no_tumour") for case in data.cases):
+        raise NothingNew(
+            f"all {len(data.cases)} labels to learn from say that there is no tumour: label a case with one first"
+        )
     reasons = "; ".join(f"{case}: {reason}" for case, reason in list(data.left_out.items())[:5])
     raise NothingNew(f"no new label to learn from{f' ({reasons})' if reasons else ''}: label a case first")
 
@@ -229,7 +233,7 @@ def _plan(registry, folder, start, current, frozen, learning, checked, settings,
         "model_path": str(start.model_path),
         "output_dir": str(staging),
         **{
-            name: [{key: case[key] for key in keys} for case in part]
+            name: [{key: case[key] for key in keys if key in case} for case in part]
             for name, part in zip(DATA_KEYS, (learning, checked), strict=True)
         },
     }
@@ -299,7 +303,7 @@ def _refuse_another_current(registry: ModelRegistry, current: ModelVersion) -> N
 
 
 def _entry(case: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: case[key] for key in ("case", "patient", "role", "label_sha256")}
+    return {key: case[key] for key in ("case", "patient", "role", "label_sha256", "no_tumour") if key in case}
 
 
 def _outcome(version: ModelVersion) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from .frozen_set import read_frozen_set
 BUNDLE_DIR = Path(__file__).resolve().parents[2]
 CONFIGS_DIR = BUNDLE_DIR / "configs"
 DATA_KEYS = ("train#dataset#data", "validate#dataset#data")
-CASE_KEYS = ("case", "ct", "pet", "label")
+CASE_KEYS = ("case", "ct", "pet", "label", "no_tumour")
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,10 @@ def do_work(plan: Mapping[str, Any], tell: Callable[..., None] = lambda **entrie
     if settings is not None:
         frozen.refuse_leaks([case for key in DATA_KEYS for case in settings[key]])
         # a PatientID is anybody's text and overrides are evaluated: the data set needs none
-        slim = {key: [{name: case[name] for name in CASE_KEYS} for case in settings[key]] for key in DATA_KEYS}
+        slim = {
+            key: [{name: case[name] for name in CASE_KEYS if name in case} for case in settings[key]]
+            for key in DATA_KEYS
+        }
         settings = {**settings, **slim}
         tell(phase="training")
         run_verb("finetuning", ("train.json", "finetune.json"), settings)
