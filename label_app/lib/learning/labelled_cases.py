@@ -70,7 +70,7 @@ def open_frozen_set(
         _refuse_another(frozen, given)
         return frozen
     if given:
-        chosen, note = _cases_of(Path(given)), f"the labelled cases of {Path(given).name}"
+        chosen, note = given_cases(Path(given)), f"the labelled cases of {Path(given).name}"
     elif unreachable:
         raise ValueError(
             f"the frozen validation set is made once, and images of {len(unreachable)} labelled case(s) cannot be had "
@@ -101,7 +101,7 @@ def _refuse_another(frozen: FrozenSet, given: str) -> None:
     """A frozen set that the user gives after one was made would be believed to be in use."""
     if not given:
         return
-    wanted = {(case["case"], case["patient"]) for case in _cases_of(Path(given))}
+    wanted = {(case["case"], case["patient"]) for case in given_cases(Path(given))}
     there = {(entry["case"], entry["patient"]) for entry in frozen.entries}
     if wanted != there:
         other = ", ".join(sorted({case for case, _ in wanted ^ there})[:5])
@@ -112,7 +112,12 @@ def _refuse_another(frozen: FrozenSet, given: str) -> None:
         )
 
 
-def _cases_of(datalist: Path) -> list[dict[str, Any]]:
+def given_cases(datalist: Path) -> list[dict[str, Any]]:
+    """The labelled cases of a datalist that a user gives as frozen set: its `validation` list, else all of it.
+
+    Raises:
+        ValueError, FileNotFoundError: it is no datalist.
+    """
     listing = read_datalist(datalist)
     items = listing.validation or (*listing.training, *listing.testing)
     return [{**item.as_case(), "patient": item.patient} for item in items if item.label is not None]

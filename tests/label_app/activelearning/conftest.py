@@ -7,6 +7,7 @@ import pytest
 from lib.activelearning.methods import create_scoring_methods, create_strategies
 from lib.infer import inputs
 from lib.infer.proposals import Proposals
+from lib.options import AppOptions
 from lib.server.network_queue import NetworkQueue
 
 # probability inside a ball of 100 voxels: from sure to not sure at all; f: nothing is seen
@@ -36,11 +37,18 @@ class Names:
     def __init__(self, folder):
         self.folder = folder
         self.labelled = set()
+        self.patients = {}
         for name in PROBABILITIES:
             (folder / f"{name}.ct").touch()
 
     def get_unlabeled_images(self, label_tag=None, labels=None):
         return [name for name in PROBABILITIES if name not in self.labelled]
+
+    def list_images(self):
+        return list(PROBABILITIES)
+
+    def patient_of(self, case):
+        return self.patients.get(case, case)
 
     def case(self, image_id):
         if image_id == "missing":
@@ -72,7 +80,8 @@ def app(tmp_path):
         network=network,
         proposals=Proposals(CountingSegmenter(), network),
         models={"igtv": Registry(tmp_path)},
-        folders=SimpleNamespace(scores=tmp_path / "scores"),
+        folders=SimpleNamespace(scores=tmp_path / "scores", learning=tmp_path / "learning"),
+        options=AppOptions(),
     )
     made.strategies = create_strategies(made)
     made.scoring = create_scoring_methods(made)["tumour_entropy"]
