@@ -1,4 +1,8 @@
-"""Cases in a PACS: the id of a case is the SeriesInstanceUID of its CT, or of its PET for answers on the PET's grid."""
+"""Cases in a PACS: the id of a case is the SeriesInstanceUID of its CT, or of its PET for answers on the PET's grid.
+
+The PACS is asked beside the requests. What lists cases or tells about one uses what is known by then and waits for
+nobody; only what needs the volumes themselves waits for them.
+"""
 
 import logging
 import threading
@@ -24,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # a PACS that works has the label when the annotator is answered; one that hangs does not keep the annotator waiting
 PUSH_SECONDS = 3.0
+# a study that has just arrived is decided by then, where the PACS works
+DECISION_SECONDS = 3.0
 
 
 class PairedDicomWebDatastore(PairedDatastore):
@@ -44,29 +50,21 @@ class PairedDicomWebDatastore(PairedDatastore):
         self._pairs = PacsPairs(self.pacs, self.data_dir / "cache" / "pairs", self.data_dir / "pairs.json")
         self._exchange = PacsLabels(self)
         self._exchange_lock = threading.Lock()
-        self._listing = PacsListing(self.pacs, self._exchange_beside)
+        self._deciding = threading.Lock()
+        self._listing = PacsListing(self.pacs, self._renewed)
         self._listing.renew()
 
     def name(self) -> str:
         return self.infos.content()["name"] or self.pacs.address.split("@")[-1]
 
     def case_ids(self) -> list[str]:
-        """CTs with a PET. A study that offers a choice is decided by its headers, once."""
+        """CTs with a PET. A study that offers a choice is listed once its headers have decided it."""
         listing, cases = self._listing.get(), []
         for study in sorted({one.study_uid for one in listing.pets.values()}):
-            cts, _ = listing.of_study(study)
             if not self._pairs.needs_headers(study, listing):
-                cases += [one.uid for one in cts]
-                continue
-            try:
-                pair = self._pairs.of_study(study, listing)
-            except PacsError as error:
-                logger.warning("study %s is not listed: %s", study, error)
-                continue
-            if pair.ct:
+                cases += [one.uid for one in listing.of_study(study)[0]]
+            elif (pair := self._pairs.known(study, listing)) is not None and pair.ct:
                 cases.append(pair.ct)
-            else:
-                logger.info("study %s is not listed: %s", study, pair.reason)
         return sorted(cases)
 
     def has_case(self, case: str) -> bool:
@@ -79,7 +77,9 @@ class PairedDicomWebDatastore(PairedDatastore):
         if image_id in listing.cts:
             return image_id, "ct"
         if image_id in listing.pets:
-            pair = self._pairs.of_study(listing.pets[image_id].study_uid, listing)
+            pair = self._pairs.soon(listing.pets[image_id].study_uid, listing, DECISION_SECONDS)
+            if pair is None:
+                raise PacsError("the PACS has not told yet which CT this PET belongs to; try again in a few seconds")
             if pair.pet != image_id:
                 raise PetMissing(f"this PET is not the one that belongs to a CT of its study: {pair.reason}")
             return pair.ct, "pet"
@@ -127,10 +127,12 @@ class PairedDicomWebDatastore(PairedDatastore):
         return series.patient_id or series.study_uid
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """What is noted about a case; its `path` where the CT was fetched before."""
         case, _ = self.resolve(image_id)
         series = self.series(case)
         facts = {"StudyInstanceUID": series.study_uid, "SeriesInstanceUID": case, "PatientID": series.patient_id}
-        return {**facts, "Modality": "CT", **super().get_image_info(image_id)}
+        path = self._volumes.ct_there(series)
+        return {**facts, "Modality": "CT", **self.infos.entry("images", case), **({"path": str(path)} if path else {})}
 
     def accept(self, case: str, checked: CheckedLabel, event: Mapping[str, Any]) -> LabelVersion:
         """Store a label here, then in the PACS; what the PACS does not take now is offered again later."""
@@ -157,8 +159,9 @@ class PairedDicomWebDatastore(PairedDatastore):
         return str(self._exchange.proposal_seg(case, Path(label_file)))
 
     def refresh(self) -> None:
-        """Ask the PACS for new studies and labels now."""
+        """Ask the PACS for new studies and labels now, and wait for what it says."""
         self._listing.renew()
+        self._decide_studies()
         self._exchange_labels()
 
     def _exchange_labels(self) -> None:
@@ -166,6 +169,18 @@ class PairedDicomWebDatastore(PairedDatastore):
         with self._exchange_lock:
             self._exchange.exchange()
 
-    def _exchange_beside(self) -> None:
-        if not self._exchange_lock.locked():
-            threading.Thread(target=self._exchange_labels, daemon=True, name="PACS labels").start()
+    def _renewed(self) -> None:
+        for lock, work in ((self._exchange_lock, self._exchange_labels), (self._deciding, self._decide_studies)):
+            if not lock.locked():
+                threading.Thread(target=work, daemon=True, name=f"PACS{work.__name__}").start()
+
+    def _decide_studies(self) -> None:
+        """Ask the PACS for the headers of studies that offer a choice and are not decided."""
+        with self._deciding:
+            listing = self._listing.get()
+            for study in sorted({one.study_uid for one in listing.pets.values()}):
+                try:
+                    if self._pairs.needs_headers(study, listing):
+                        self._pairs.of_study(study, listing)
+                except Exception as error:  # one study must not keep the others from being listed
+                    logger.warning("study %s is not listed yet: %s", study, error)

@@ -14,6 +14,8 @@ from .pacs import Pacs, PacsError
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 5.0
+# a request for something unknown may be about what has just arrived in the PACS; one that hangs does not hold it up
+PATIENCE_SECONDS = 3.0
 FIELDS = ("NumberOfSeriesRelatedInstances", "SeriesDescription")
 
 
@@ -66,7 +68,7 @@ class PacsListing:
         if self._listing is None:
             self.renew()
         elif self._is_due():
-            threading.Thread(target=self._renew_quietly, daemon=True, name="PACS listing").start()
+            self._renew_beside()
         return self._listing
 
     def renew(self) -> Listing:
@@ -86,14 +88,23 @@ class PacsListing:
         return self._listing
 
     def renew_for(self, image_id: str) -> Listing:
-        """The listing, asked for anew when an image is not in it, at most every few seconds."""
-        listing = self.get()
-        if image_id not in listing.cts and image_id not in listing.pets and self._is_due():
-            self._renew_quietly()
-        return self._listing
+        """The listing, asked for anew when an image is not in it, at most every few seconds.
+
+        It waits for the answer, but not long: a PACS that hangs leaves the listing as it was.
+        """
+        listing = self._listing
+        if listing and image_id not in listing.cts and image_id not in listing.pets and self._is_due():
+            self._renew_beside().join(PATIENCE_SECONDS)
+        return self.get()
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._asked > FRESH_SECONDS and not self._lock.locked()
+
+    def _renew_beside(self) -> threading.Thread:
+        self._asked = time.monotonic()  # from now on, so that no other request starts one too
+        thread = threading.Thread(target=self._renew_quietly, daemon=True, name="PACS listing")
+        thread.start()
+        return thread
 
     def _renew_quietly(self) -> None:
         try:

@@ -1,8 +1,13 @@
-"""Which CT and PET of a study in the PACS belong together, by the rules of `igtv.dicom.pairing`; decided once."""
+"""Which CT and PET of a study in the PACS belong together, by the rules of `igtv.dicom.pairing`; decided once.
+
+A study that offers a choice is decided by its headers, for which the PACS is asked; what is known needs nobody.
+"""
 
 import json
 import logging
 import threading
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +18,7 @@ from igtv.dicom.series import group_into_series
 from igtv.files import replacing
 
 from .pacs import Pacs
-from .pacs_listing import Listing
+from .pacs_listing import Listing, PacsSeries
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +50,13 @@ class PacsPairs:
         self._pacs = pacs
         self._folder = folder
         self._chosen = chosen
-        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._decided: dict[str, tuple[list, StudyPair]] = {}
+        self._asking: dict[str, threading.Thread] = {}
+        self._asking_lock = threading.Lock()
 
-    def of_study(self, study_uid: str, listing: Listing) -> StudyPair:
-        """The pair of a study.
-
-        Raises:
-            PacsError: headers were needed and the PACS does not answer.
-        """
+    def known(self, study_uid: str, listing: Listing) -> StudyPair | None:
+        """The pair of a study as far as it is known without asking the PACS; None where its headers must tell."""
         cts, pets = listing.of_study(study_uid)
         if not cts or not pets:
             return StudyPair("", "", f"its study has no {'PET' if cts else 'CT'} series")
@@ -60,21 +64,67 @@ class PacsPairs:
         for ct in cts:
             if chosen.get(ct.uid) in {pet.uid for pet in pets}:
                 return StudyPair(ct.uid, chosen[ct.uid], f"chosen by {self._chosen.name}")
-        key = sorted([one.uid, one.number_of_objects] for one in (*cts, *pets))
-        path = self._folder / f"{study_uid}.json"
-        with self._lock:
-            known = _read(path)
+        key = _key(cts, pets)
+        if self._decided.get(study_uid, ([], None))[0] != key:
+            known = _read(self._path(study_uid))
             if known.get("series") != key:
-                decision = self._decide([*cts, *pets])
-                with replacing(path) as temporary:
-                    temporary.write_text(json.dumps({"series": key, "pair": asdict(decision)}), encoding="utf-8")
-                return decision
-        return StudyPair(**known["pair"])
+                return None
+            self._keep(study_uid, key, StudyPair(**known["pair"]))
+        return self._decided[study_uid][1]
+
+    def of_study(self, study_uid: str, listing: Listing) -> StudyPair:
+        """The pair of a study; waits for the PACS where it is not known.
+
+        Raises:
+            PacsError: headers were needed and the PACS does not answer.
+        """
+        pair = self.known(study_uid, listing)
+        if pair is not None:
+            return pair
+        with self._locks[study_uid]:
+            pair = self.known(study_uid, listing)  # somebody else may have asked meanwhile
+            if pair is None:
+                cts, pets = listing.of_study(study_uid)
+                pair = self._decide([*cts, *pets])
+                content = {"series": _key(cts, pets), "pair": asdict(pair)}
+                with replacing(self._path(study_uid)) as temporary:
+                    temporary.write_text(json.dumps(content), encoding="utf-8")
+                self._keep(study_uid, content["series"], pair)
+        return pair
+
+    def soon(self, study_uid: str, listing: Listing, seconds: float) -> StudyPair | None:
+        """The pair of a study for somebody who does not wait longer; None where it is not known by then."""
+        pair = self.known(study_uid, listing)
+        if pair is not None:
+            return pair
+        with self._asking_lock:
+            asking = self._asking.get(study_uid)
+            if asking is None or not asking.is_alive():
+                arguments = (study_uid, listing)
+                asking = threading.Thread(target=self._of_study_quietly, args=arguments, daemon=True, name="PACS pair")
+                asking.start()
+                self._asking[study_uid] = asking
+        asking.join(seconds)
+        return self.known(study_uid, listing)
 
     def needs_headers(self, study_uid: str, listing: Listing) -> bool:
         """Whether a study offers a choice; one CT with one PET does not."""
         cts, pets = listing.of_study(study_uid)
         return len(cts) > 1 or len(pets) > 1
+
+    def _of_study_quietly(self, study_uid: str, listing: Listing) -> None:
+        try:
+            self.of_study(study_uid, listing)
+        except Exception as error:
+            logger.warning("study %s is not decided: %s", study_uid, error)
+
+    def _path(self, study_uid: str) -> Path:
+        return self._folder / f"{study_uid}.json"
+
+    def _keep(self, study_uid: str, key: list, pair: StudyPair) -> None:
+        if not pair.ct:
+            logger.info("study %s is not listed: %s", study_uid, pair.reason)
+        self._decided[study_uid] = (key, pair)
 
     def _decide(self, members) -> StudyPair:
         headers = []
@@ -98,6 +148,11 @@ class PacsPairs:
     def _choice(self) -> dict[str, str]:
         content = _read(self._chosen)
         return {str(ct): str(pet) for ct, pet in content.items()}
+
+
+def _key(cts: Sequence[PacsSeries], pets: Sequence[PacsSeries]) -> list:
+    """What a decision holds for: it is made again when the series of a study change."""
+    return sorted([one.uid, one.number_of_objects] for one in (*cts, *pets))
 
 
 def _read(path: Path) -> dict:

@@ -48,6 +48,11 @@ class PacsVolumes:
 
         return self._volume(series, "ct", convert)
 
+    def ct_there(self, series: PacsSeries) -> Path | None:
+        """The CT where it was fetched before; asks nobody and waits for nobody."""
+        path = self._path(series, "ct")
+        return path if path.is_file() else None
+
     def pet(self, series: PacsSeries) -> Path:
         """PET in SUVbw (g/ml); errors as of `ct`, also where SUV cannot be computed safely."""
         return self._volume(series, "pet", lambda folder: read_suv(load_series(folder)))
@@ -66,7 +71,7 @@ class PacsVolumes:
         return folder
 
     def _volume(self, series: PacsSeries, kind: str, convert: Callable) -> Path:
-        path = self._folder / kind / f"{series.uid}.nii.gz"
+        path = self._path(series, kind)
         notes = path.with_name(f"{series.uid}.json")
         with self._locks[series.uid]:
             if not path.is_file() or _number_of_objects(notes) < series.number_of_objects:
@@ -80,6 +85,9 @@ class PacsVolumes:
                 for line in decisions:
                     logger.info("series %s: %s", series.uid, line)
         return path
+
+    def _path(self, series: PacsSeries, kind: str) -> Path:
+        return self._folder / kind / f"{series.uid}.nii.gz"
 
 
 def _number_of_objects(notes: Path) -> int:

@@ -10,6 +10,7 @@ import requests
 import SimpleITK as sitk
 from lib.labels.errors import LabelRefused
 from lib.labels.stow import receive_stow
+from lib.studies import dicomweb_datastore
 from lib.studies.dicomweb_datastore import PairedDicomWebDatastore
 from lib.studies.errors import PetMissing, UnknownImage
 from lib.studies.pacs import PacsError
@@ -18,6 +19,12 @@ INFO = {"label_info": [{"name": "igtv", "idx": 1}]}
 PREFIX = "1.3.6.1.4.1.14519.5.2.1.5168.1900."
 CT, PET = PREFIX + "672471348177659964935135533244", PREFIX + "475429996794833172294137667411"
 SECOND_PET = "2.25.1234567"
+
+
+@pytest.fixture(autouse=True)
+def patient_annotator(monkeypatch):
+    """A label is in the PACS when it has been submitted, on a slow computer too."""
+    monkeypatch.setattr(dicomweb_datastore, "PUSH_SECONDS", 120.0)
 
 
 @pytest.fixture(scope="module")
