@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from lib.nrrd_header import voxels_elsewhere
+
 from .errors import LabelRefused
 from .grids import on_grid
 from .whole_file import holds_bytes
@@ -73,9 +75,18 @@ def check_label_file(
     Raises:
         LabelRefused: the text says why.
     """
-    labels = _read_raw(path, grid) if path.name.endswith(RAW_SUFFIX) else _read_image(path)
-    mask, notes = _choose(labels, names, label_info)
+    mask, notes = _choose(_read(path, grid), names, label_info)
     return check_mask(mask, grid, no_tumour, notes)
+
+
+def check_proposal_file(path: Path, grid: sitk.Image, names: Sequence[str], label_info: object = None) -> CheckedLabel:
+    """Check a mask that a client calls a proposal: as a label, but it may be empty; arguments as there.
+
+    Raises:
+        LabelRefused: the text says why.
+    """
+    mask, notes = _choose(_read(path, grid), names, label_info)
+    return check_mask(mask, grid, not sitk.GetArrayViewFromImage(mask).any(), notes)
 
 
 def check_mask(mask: sitk.Image, grid: sitk.Image, no_tumour: bool = False, notes: Sequence[str] = ()) -> CheckedLabel:
@@ -116,9 +127,15 @@ def segment_names(label_info: object) -> list[str]:
     return [entry["name"].strip() for entry in label_info]
 
 
+def _read(path: Path, grid: sitk.Image) -> sitk.Image:
+    return _read_raw(path, grid) if path.name.endswith(RAW_SUFFIX) else _read_image(path)
+
+
 def _read_image(path: Path) -> sitk.Image:
     if not path.name.lower().endswith(IMAGE_SUFFIXES):
         raise LabelRefused(f"a label is a file of type {', '.join(IMAGE_SUFFIXES)}; send one of these")
+    if voxels_elsewhere(path):
+        raise LabelRefused("the label's NRRD file must hold its voxels itself, after its header: save it in one file")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

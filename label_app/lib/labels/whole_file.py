@@ -12,7 +12,7 @@ def holds_bytes(path: Path, number: int) -> bool:
     """Whether a NIfTI or NRRD file holds at least so many bytes of voxels, and no damaged compression.
 
     Args:
-        path: `.nii`, `.nii.gz`, or `.nrrd` with raw or gzip encoding.
+        path: `.nii`, `.nii.gz`, or `.nrrd` with raw or gzip encoding and its voxels in it.
         number: bytes of all voxels.
     """
     try:
@@ -44,8 +44,6 @@ def _nrrd_bytes(path: Path, number: int) -> int:
             raise ValueError("no end of the header")
         end, length = min(ends)
         fields = dict(line.split(b":", 1) for line in start[:end].splitlines() if b":" in line and b":=" not in line)
-        if any(name.strip().lower() in (b"data file", b"datafile") for name in fields):
-            raise ValueError("the voxels are in another file")
         file.seek(end + length)
         encoding = fields.get(b"encoding", b"").strip().lower()
         if encoding in (b"gzip", b"gz"):

@@ -1,16 +1,13 @@
 """Whether an uploaded file is an image volume at all, told by its header before anything decodes it."""
 
-import re
 from pathlib import Path
 
 import SimpleITK as sitk
 
+from ..nrrd_header import voxels_elsewhere
 from .errors import RequestError
 
 MAX_VOXELS = 2**30
-NRRD_HEADER_BYTES = 2**20
-# voxels in other files: a header could name any file of the server
-_ELSEWHERE = re.compile(rb"^data ?file\s*:", re.IGNORECASE | re.MULTILINE)
 
 
 def check_volume(path: Path) -> None:
@@ -22,12 +19,8 @@ def check_volume(path: Path) -> None:
     Raises:
         RequestError: with the reason.
     """
-    with path.open("rb") as file:
-        start = file.read(NRRD_HEADER_BYTES)
-    if start.startswith(b"NRRD"):
-        header, end, _ = start.replace(b"\r\n", b"\n").partition(b"\n\n")
-        if not end or _ELSEWHERE.search(header.replace(b"\r", b"\n")):
-            raise RequestError("A NRRD file must hold its voxels itself, after its header.")
+    if voxels_elsewhere(path):
+        raise RequestError("A NRRD file must hold its voxels itself, after its header.")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

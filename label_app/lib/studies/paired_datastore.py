@@ -5,7 +5,8 @@ import logging
 import time
 import zipfile
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lib.labels.durable import durable_file, file_sha256
 from lib.labels.edit_dice import edit_dice
 from lib.labels.errors import LabelRefused
 from lib.labels.grids import read_grid
-from lib.labels.intake import CheckedLabel, check_label_file
+from lib.labels.intake import CheckedLabel, check_label_file, check_proposal_file
 from lib.labels.label_store import SUFFIX, LabelStore, LabelVersion
 
 from .errors import UnknownImage
@@ -75,6 +76,10 @@ class PairedDatastore(Datastore):
     def patient_of(self, case: str) -> str:
         """What cases of one patient share."""
         return case
+
+    def cases_without_patient(self) -> list[str]:
+        """Cases that count as a patient of their own because nobody told whose they are."""
+        return []
 
     def resolve(self, image_id: str) -> tuple[str, str]:
         """The case that an image id names, and the grid answers are wanted on: "ct" or "pet".
@@ -138,14 +143,27 @@ class PairedDatastore(Datastore):
         who = {"user": user or "not logged in", "client": client}
         if params.get("comment"):
             who["comment"] = str(params["comment"])[:500]
-        try:
-            grid = read_grid(self.ct_path(case))
-            no_tumour = _flag(params.get("no_tumour"))
+        grid, no_tumour = read_grid(self.ct_path(case)), _flag(params.get("no_tumour"))
+        with self._noting_refusals("label", case, path, who):
             checked = check_label_file(path, grid, self.label_names, params.get("label_info"), no_tumour)
-        except LabelRefused as refusal:
-            self._note_refusal(case, path, who, refusal)
-            raise
         return self.accept(case, checked, {**who, "received_sha256": file_sha256(path)})
+
+    def submit_proposal(
+        self, image_id: str, path: str | Path, *, user: str, client: str = "", params: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take a proposal from a client: checked as a label is, but never one, so that nothing is trained on it.
+
+        Args and errors are those of `submit_label`; `model` of the params names what made it.
+        """
+        path, params = Path(path), dict(params or {})
+        case, _ = self.resolve(image_id)
+        who = {"user": user or "not logged in", "client": client}
+        grid = read_grid(self.ct_path(case))
+        with self._noting_refusals("proposal", case, path, who):
+            checked = check_proposal_file(path, grid, self.label_names, params.get("label_info"))
+        event = {"event": "proposal", "outcome": "stored", "case": case, "received_sha256": file_sha256(path), **who}
+        self.labels.note(event)
+        self._keep_proposal(case, checked.mask, {"model": str(params.get("model") or "unknown"), "version": "", **who})
 
     def accept(self, case: str, checked: CheckedLabel, event: Mapping[str, Any]) -> LabelVersion:
         """Store a checked label as the next version of its case."""
@@ -160,10 +178,8 @@ class PairedDatastore(Datastore):
     def record_proposal(self, image_id: str, path: str | Path, model: str, version: str | int = "") -> None:
         """Keep what a model proposed for a case: viewers load it, and edits are measured against it."""
         case, _ = self.resolve(image_id)
-        with durable_file(self.proposals_dir / f"{case}{SUFFIX}") as temporary:
-            sitk.WriteImage(sitk.Cast(sitk.ReadImage(str(path)), sitk.sitkUInt8), str(temporary), useCompression=True)
-        note = {"model": str(model), "version": str(version), "ts": int(time.time())}
-        self.infos.change(lambda content: content["proposals"].__setitem__(case, note))
+        mask = sitk.Cast(sitk.ReadImage(str(path)), sitk.sitkUInt8)
+        self._keep_proposal(case, mask, {"model": str(model), "version": str(version)})
 
     def proposal(self, case: str) -> tuple[Path, dict[str, Any]] | None:
         """The newest proposal for a case and what is known about it."""
@@ -193,6 +209,12 @@ class PairedDatastore(Datastore):
             if case in cases
         ]
 
+    def _keep_proposal(self, case: str, mask: sitk.Image, note: Mapping[str, str]) -> None:
+        with durable_file(self.proposals_dir / f"{case}{SUFFIX}") as temporary:
+            sitk.WriteImage(mask, str(temporary), useCompression=True)
+        entry = {**note, "ts": int(time.time())}
+        self.infos.change(lambda content: content["proposals"].__setitem__(case, entry))
+
     def _edits(self, case: str, checked: CheckedLabel) -> dict[str, Any]:
         proposal = self.proposal(case)
         if proposal is None:
@@ -203,10 +225,15 @@ class PairedDatastore(Datastore):
             "edit_dice": edit_dice(path, checked.mask),
         }
 
-    def _note_refusal(self, case: str, path: Path, who: Mapping[str, str], refusal: Exception) -> None:
-        received = file_sha256(path) if path.is_file() else ""
-        event = {"event": "label", "outcome": "refused", "case": case, "reason": str(refusal)}
-        self.labels.note({**event, "received_sha256": received, **who})
+    @contextmanager
+    def _noting_refusals(self, what: str, case: str, path: Path, who: Mapping[str, str]) -> Iterator[None]:
+        try:
+            yield
+        except LabelRefused as refusal:
+            received = file_sha256(path) if path.is_file() else ""
+            event = {"event": what, "outcome": "refused", "case": case, "reason": str(refusal)}
+            self.labels.note({**event, "received_sha256": received, **who})
+            raise
 
     # MONAI Label's interface
 
@@ -280,13 +307,11 @@ class PairedDatastore(Datastore):
         self.infos.change(lambda content: content["proposals"].setdefault(case, {}).update(info))
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
-        """Of MONAI Label's own route, whose users are not known, and of its batch inference, which saves proposals."""
+        """What a client sends: under the tag "final" a label, under "original" a proposal; nothing learns from that."""
         info = dict(label_info or {})
-        if _tag(label_tag) == PROPOSAL:
-            self.record_proposal(image_id, label_filename, str(info.get("model") or "unknown"))
-        else:
-            client = " ".join(str(info[key]) for key in ("client_id", "client") if info.get(key))
-            self.submit_label(image_id, label_filename, user=str(info.get("user") or ""), client=client, params=info)
+        client = " ".join(str(info[key]) for key in ("client_id", "client") if info.get(key))
+        submit = self.submit_proposal if _tag(label_tag) == PROPOSAL else self.submit_label
+        submit(image_id, label_filename, user=str(info.get("user") or ""), client=client, params=info)
         return image_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
