@@ -103,7 +103,6 @@ class PairedLocalDatastore(PairedDatastore):
         return self._files(case).patient
 
     def cases_without_patient(self) -> list[str]:
-        """Cases that count as a patient of their own because nobody told whose they are."""
         return [case for case, files in self.cases().items() if not files.patient_told]
 
     def _files(self, case: str) -> CaseFiles:

@@ -55,11 +55,11 @@ class Datastore:
             for name in PATIENTS
         ]
 
-    def case(self, name):
-        if name == "p5":
+    def case(self, image_id):
+        if image_id == "p5":
             raise PetMissing("case p5 has no PET")
-        return {"case": name, "patient_id": name} | {
-            key: str(self.folder / name / f"{key}.nii.gz") for key in ("ct", "pet")
+        return {"case": image_id, "patient_id": image_id} | {
+            key: str(self.folder / image_id / f"{key}.nii.gz") for key in ("ct", "pet")
         }
 
 
@@ -105,6 +105,10 @@ def finished(app):
     return app.learning.status()
 
 
+def test_stand_in_is_as_the_datastore(unlike_datastore):
+    assert unlike_datastore(Datastore) == []
+
+
 def test_both_models_start_from_the_shipped_weights(app):
     gtv, igtv = app.models["gtv"].current(), app.models["igtv"].current()
     assert gtv.sha256 == igtv.sha256 and gtv.card["task"] == igtv.card["task"] == "gtv"
@@ -117,6 +121,7 @@ def test_a_training_takes_the_labels_and_freezes_patients_once(app, cycle):
     assert done["status"] == "DONE" and "igtv v0002 accepted: better" in done["details"][-1]
     call = cycle.calls[0]
     assert [case["case"] for case in call["cases"]] == ["p0", "p1", "p2", "p3", "p4"]  # p5 has no PET
+    assert [case["case"] for case in call["cases"] if case["no_tumour"]] == ["p4"]  # learned from as a negative
     assert call["user"] == "anna" and call["settings"].finetuning == {"epochs": 3, "device": "cpu"}
     assert call["settings"].own_process and call["pretrained"].name == "gtv"
     frozen = read_frozen_set(app.folders.learning / "frozen")

@@ -14,6 +14,8 @@ from lib.server.application import AccessOptions, create_application
 from lib.server.errors import RequestError
 from lib.server.inference import run_inference
 from lib.server.network_queue import NetworkQueue
+from lib.studies.errors import PetMissing
+from lib.studies.paired_datastore import PairedDatastore
 from monailabel.utils.sessions import Sessions
 from starlette.testclient import TestClient
 
@@ -58,47 +60,32 @@ class MadeUpTask:
             self.together -= 1
 
 
-class MadeUpStore:
-    """Three cases in a folder."""
+class MadeUpStore(PairedDatastore):
+    """Three cases in a folder; what is submitted is only noted. Everything else is the datastore's own."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, data_dir: Path):
         self.folder = folder
         self.saved: list[tuple] = []
-        self.info: dict[str, dict] = {}
-        for case in ("case_a", "case_b", "case.c-1"):
+        for case in self.case_ids():
             sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 4, 4), np.int16)), str(folder / f"{case}.nii.gz"))
+        super().__init__(data_dir)
 
-    def list_images(self, *_):
-        return ["case_a", "case_b", "case.c-1"]
+    def case_ids(self):
+        return ["case.c-1", "case_a", "case_b"]
 
-    get_labeled_images = get_unlabeled_images = list_images
+    def ct_path(self, case):
+        return self.folder / f"{case}.nii.gz"
 
-    def get_image_uri(self, case):
-        if case not in self.list_images():
-            raise RequestError(f"unknown case {case}", 404)
-        return str(self.folder / f"{case}.nii.gz")
+    def pet_path(self, image_id):
+        raise PetMissing("there is no PET")
 
-    def get_label_uri(self, case, tag):
-        return str(self.folder / "labels" / tag / f"{case}.nii.gz")
+    def get_labeled_images(self, label_tag=None, labels=None):
+        return self.case_ids()
 
-    def get_image_info(self, case):
-        return self.info.get(case, {})
-
-    def update_image_info(self, case, info):
-        self.info.setdefault(case, {}).update(info)
-
-    def save_label(self, case, file, tag, params):
-        self.saved.append((case, Path(file).name, Path(file).read_bytes(), tag, params))
-        return case
-
-    def status(self):
-        return {"total": 3}
-
-    def json(self):
-        return {"objects": {}}
-
-    def datalist(self):
-        return []
+    def save_label(self, image_id, label_filename, label_tag, label_info):
+        file = Path(label_filename)
+        self.saved.append((image_id, file.name, file.read_bytes(), label_tag, label_info))
+        return image_id
 
 
 class MadeUpStrategy:
@@ -140,7 +127,7 @@ def made_up_app(tmp_path):
     studies.mkdir()
     options = AppOptions(max_waiting=2, wait_seconds=5.0, max_upload_mb=1.0)
     network = NetworkQueue(options.max_waiting, options.wait_seconds)
-    task, store = MadeUpTask(folders.temporary, network), MadeUpStore(studies)
+    task, store = MadeUpTask(folders.temporary, network), MadeUpStore(studies, folders.root)
     app = SimpleNamespace(folders=folders, options=options, studies=str(studies), version="0", task=task, store=store)
     app.network = network
     app.models, app.learning = {}, MadeUpLearning()

@@ -120,3 +120,9 @@ def test_folders(tmp_path):
     folders = data_folders(str(tmp_path)).make()
     assert folders.labels.is_dir() and folders.root.stat().st_mode & 0o077 == 0
     assert (BUNDLE_DIR / "configs" / "inference.json").is_file()
+
+
+def test_stand_in_is_as_the_datastore(made_up_app, unlike_datastore):
+    """What the routes call is there, `cases_without_patient` of the self-check included."""
+    assert unlike_datastore(type(made_up_app.store)) == []
+    assert made_up_app.store.cases_without_patient() == []

@@ -261,7 +261,7 @@ def test_next_sample_tells_paths_to_this_computer_only(serve, accounts, made_up_
     assert (
         answer["name"] == "case_a.nii.gz" and answer["checksum"] == f"SHA256:{hashlib.sha256(file.content).hexdigest()}"
     )
-    assert made_up_app.store.info["case_a"]["strategy"]["first"]["user"] == "anna"
+    assert made_up_app.store.get_image_info("case_a")["strategy"]["first"]["user"] == "anna"
 
 
 def test_sessions_hold_two_volumes_and_unpack_nothing(local, made_up_app, leftovers):
