@@ -24,6 +24,7 @@ class AppOptions:
         frozen_share: that share of the labelled patients.
         gate_margin: a candidate's mean Dice on the frozen set may be lower by this.
         max_case_drop: no frozen patient's Dice may fall by more, unless the mean rises clearly.
+        pacs_certificate: PEM file that a PACS with https is trusted by; empty: the public authorities.
         server_mode: set by MONAI Label for its own processes.
     """
 
@@ -37,6 +38,7 @@ class AppOptions:
     frozen_share: float = 0.2
     gate_margin: float = 0.01
     max_case_drop: float = 0.2
+    pacs_certificate: str = ""
     server_mode: bool = False
 
     @classmethod

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import requests
+from tls_front import TlsFront
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 START_SECONDS = 60
@@ -26,10 +27,23 @@ def missing_programs() -> list[str]:
 class Orthanc:
     """An empty Orthanc on a free port; use it with `with`.
 
+    Args:
+        user, password: asked of everybody; "" for nobody.
+        certificate: PEM file with certificate and key, for https (by a front of its own); None: http.
+
     Attributes:
         address: of DICOMweb.
         root: of Orthanc's own interface.
     """
+
+    def __init__(self, user: str = "", password: str = "", certificate: Path | None = None):
+        self._users = {user: password} if user else {}
+        self._certificate = certificate
+        self._running = contextlib.ExitStack()
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.auth = (user, password) if user else None
+        self._session.verify = True if certificate is None else str(certificate)
 
     def __enter__(self) -> "Orthanc":
         self._folder = tempfile.TemporaryDirectory(prefix="orthanc-")
@@ -38,12 +52,16 @@ class Orthanc:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
         self.root = f"http://127.0.0.1:{port}"
+        if self._certificate is not None:
+            front = self._running.enter_context(TlsFront(self._certificate, port))
+            self.root = f"https://127.0.0.1:{front.port}"
         self.address = f"{self.root}/dicom-web"
         options = {
             "HttpPort": port,
             "DicomServerEnabled": False,
             "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
+            "AuthenticationEnabled": bool(self._users),
+            "RegisteredUsers": self._users,
             "StorageDirectory": str(folder / "database"),
             "IndexDirectory": str(folder / "database"),
             "SyncStorageArea": False,
@@ -56,6 +74,7 @@ class Orthanc:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._running.close()
         self._folder.cleanup()
 
     def stop(self) -> None:
@@ -74,11 +93,11 @@ class Orthanc:
         with zipfile.ZipFile(packed, "w") as archive:
             for number, path in enumerate(sorted(folder.rglob("*.dcm"))):
                 archive.write(path, f"{number}.dcm")
-        requests.post(f"{self.root}/instances", data=packed.getvalue(), timeout=120).raise_for_status()
+        self._session.post(f"{self.root}/instances", data=packed.getvalue(), timeout=120).raise_for_status()
 
     def modalities(self) -> list[str]:
         """Modality of every series it holds, sorted."""
-        series = requests.get(f"{self.root}/series?expand", timeout=60).json()
+        series = self._session.get(f"{self.root}/series?expand", timeout=60).json()
         return sorted(one["MainDicomTags"]["Modality"] for one in series)
 
     def _start(self) -> None:
@@ -89,7 +108,7 @@ class Orthanc:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and self._process.poll() is None:
             with contextlib.suppress(requests.RequestException):
-                if requests.get(f"{self.root}/system", timeout=5).ok:
+                if self._session.get(f"{self.root}/system", timeout=5).ok:
                     return
             time.sleep(0.2)
         self.stop()

@@ -16,6 +16,7 @@ from monailabel.config import settings
 
 from ..paths import is_remote
 from ..studies.local_datastore import PATIENTS_NAME
+from ..studies.pacs_access import pacs_access
 
 TESTED = {"monailabel": "0.8.5", "monai": "1.6", "pydicom": "2.4", "torch": "2."}
 MIN_FREE_BYTES = 2 * 10**9
@@ -135,11 +136,15 @@ def studies(app: Any) -> tuple[bool, str]:
         store = app.datastore()
         count = len(store.list_images())
         return count > 0, f"{count} cases{_untold_patients(store)}"
-    user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
-    auth = (user, password) if user and password else None
+    access = pacs_access(app.options.pacs_certificate)
     address = "/".join(part for part in (app.studies.rstrip("/"), settings.MONAI_LABEL_QIDO_PREFIX, "studies") if part)
-    answer = requests.get(f"{address}?limit=1", auth=auth, timeout=5, headers={"Accept": "application/dicom+json"})
-    return answer.status_code in (200, 204), f"the PACS answers with status {answer.status_code}"
+    with access.session() as session:
+        try:
+            answer = session.get(f"{address}?limit=1", timeout=5, headers={"Accept": "application/dicom+json"})
+        except requests.RequestException as error:
+            return False, f"the PACS does not answer: {access.explain(error) or type(error).__name__}"
+    why = access.explain(answer.status_code)
+    return answer.status_code in (200, 204), f"the PACS answers with status {answer.status_code}{why and f': {why}'}"
 
 
 def _untold_patients(store: Any) -> str:

@@ -19,6 +19,7 @@ from lib.labels.pacs_labels import PacsLabels
 from .errors import PetMissing, UnknownImage
 from .image_id import PET_SUFFIX, is_image_id
 from .pacs import Pacs, PacsError
+from .pacs_access import PacsAccess
 from .pacs_listing import PacsListing, PacsSeries
 from .pacs_pairs import PacsPairs
 from .pacs_volumes import PacsVolumes
@@ -38,14 +39,15 @@ class PairedDicomWebDatastore(PairedDatastore):
     Args:
         address: of its DICOMweb service.
         data_dir: see `PairedDatastore`; `cache/` in it may be deleted at any time.
+        access: user, password, certificate; None: those of the environment.
 
     Raises:
         PacsError: the PACS does not answer.
     """
 
-    def __init__(self, address: str, data_dir: Path):
+    def __init__(self, address: str, data_dir: Path, access: PacsAccess | None = None):
         super().__init__(data_dir)
-        self.pacs = Pacs(address)
+        self.pacs = Pacs(address, access)
         self._volumes = PacsVolumes(self.pacs, self.data_dir / "cache")
         self._pairs = PacsPairs(self.pacs, self.data_dir / "cache" / "pairs", self.data_dir / "pairs.json")
         self._exchange = PacsLabels(self)

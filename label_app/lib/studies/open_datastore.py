@@ -4,6 +4,7 @@ from lib.paths import is_remote
 
 from .dicomweb_datastore import PairedDicomWebDatastore
 from .local_datastore import PairedLocalDatastore
+from .pacs_access import pacs_access
 from .paired_datastore import PairedDatastore
 
 
@@ -11,8 +12,8 @@ def open_datastore(app) -> PairedDatastore:
     """The datastore of an app.
 
     Args:
-        app: with `studies` (folder or DICOMweb address) and `folders`.
+        app: with `studies` (folder or DICOMweb address), `folders` and `options`.
     """
     if is_remote(app.studies):
-        return PairedDicomWebDatastore(app.studies, app.folders.root)
+        return PairedDicomWebDatastore(app.studies, app.folders.root, pacs_access(app.options.pacs_certificate))
     return PairedLocalDatastore(app.studies, app.folders.root)

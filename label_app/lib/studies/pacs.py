@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import requests
-from dicomweb_client.session_utils import create_session_from_user_pass
 from igtv.files import TEMPORARY_PREFIX
 from monailabel.config import settings
 from monailabel.datastore.dicom import DICOMwebClientX
 from pydicom.dataset import Dataset
+
+from .pacs_access import PacsAccess, pacs_access
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +32,12 @@ class Pacs:
 
     Args:
         address: such as `http://127.0.0.1:8042/dicom-web`.
+        access: user, password, certificate; None: those of the environment.
     """
 
-    def __init__(self, address: str):
-        user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
-        session = create_session_from_user_pass(user, password) if user and password else requests.Session()
-        session.trust_env = False
+    def __init__(self, address: str, access: PacsAccess | None = None):
+        self._access = access or pacs_access()
+        session = self._access.session()
         for scheme in ("http://", "https://"):
             session.mount(scheme, _Patient())
         self.address = address.rstrip("/")
@@ -110,7 +111,8 @@ class Pacs:
             return request(*arguments, **options)
         except (requests.RequestException, OSError) as error:
             logger.warning("PACS: %s: %s", what, error)
-            raise PacsError(f"the PACS does not answer a {what} ({type(error).__name__})") from error
+            reason = self._access.explain(error) or type(error).__name__
+            raise PacsError(f"the PACS does not answer a {what} ({reason})") from error
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             logger.warning("PACS: %s: %s", what, error, exc_info=True)
             raise PacsError(

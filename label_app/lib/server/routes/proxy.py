@@ -9,6 +9,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from monailabel.config import settings
 
+from lib.studies.pacs_access import PacsAccess, pacs_access
+
 from ...paths import is_remote
 from ..dicomweb_paths import clean_query, may_read, may_store
 from ..errors import RequestError
@@ -26,21 +28,26 @@ class Pacs:
 
     Args:
         studies: its DICOMweb address.
+        access: user, password, certificate.
     """
 
-    def __init__(self, studies: str):
+    def __init__(self, studies: str, access: PacsAccess):
+        self.access = access
         self.studies = studies.rstrip("/")
         self._client: httpx.AsyncClient | None = None
 
     def client(self) -> httpx.AsyncClient:
         """One client for all requests: no redirects, no proxies of the environment."""
         if self._client is None:
-            user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
             timeout = httpx.Timeout(settings.MONAI_LABEL_DICOMWEB_PROXY_TIMEOUT, connect=5.0)
-            auth = (user, password) if user and password else None
             limits = httpx.Limits(max_connections=32)
             self._client = httpx.AsyncClient(
-                auth=auth, timeout=timeout, limits=limits, follow_redirects=False, trust_env=False
+                auth=self.access.auth,
+                verify=self.access.context(),
+                timeout=timeout,
+                limits=limits,
+                follow_redirects=False,
+                trust_env=False,
             )
         return self._client
 
@@ -61,7 +68,7 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
         workers: threads for the check of what is stored.
     """
     router = APIRouter(prefix="/proxy/dicom", include_in_schema=False)
-    pacs = Pacs(app.studies) if is_remote(app.studies) else None
+    pacs = Pacs(app.studies, pacs_access(app.options.pacs_certificate)) if is_remote(app.studies) else None
 
     async def read(request: Request, operation: str, path: str) -> Response:
         if pacs is None:
@@ -136,11 +143,13 @@ async def pass_on(pacs: Pacs, address: str, accept: str) -> Response:
         answer = await pacs.client().send(request, stream=True)
     except httpx.HTTPError as error:
         logger.warning("PACS: %s", error)
-        raise RequestError(f"The PACS does not answer ({type(error).__name__}).", 502) from None
+        reason = pacs.access.explain(error) or type(error).__name__
+        raise RequestError(f"The PACS does not answer ({reason}).", 502) from None
     if answer.status_code >= 300 and answer.status_code != 304:
         await answer.aclose()
         status = answer.status_code if answer.status_code in (404, 406, 413) else 502
-        raise RequestError(f"The PACS answered with status {answer.status_code}.", status)
+        reason = pacs.access.explain(answer.status_code)
+        raise RequestError(f"The PACS answered with status {answer.status_code}{reason and f': {reason}'}.", status)
     headers = {name: answer.headers[name] for name in PASSED_ON if name in answer.headers} | NO_PAGE
     return StreamingResponse(content(answer), answer.status_code, headers)
 

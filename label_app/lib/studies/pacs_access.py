@@ -1,0 +1,87 @@
+"""How the PACS is reached: user and password of the environment, the certificate that it is trusted by."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+from monailabel.config import settings
+
+USER_VARIABLE, PASSWORD_VARIABLE = "MONAI_LABEL_DICOMWEB_USERNAME", "MONAI_LABEL_DICOMWEB_PASSWORD"
+UNKNOWN_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"  # of OpenSSL, in the text of every library's error
+
+
+@dataclass(frozen=True)
+class PacsAccess:
+    """What the server shows to the PACS, and what the PACS must show.
+
+    Attributes:
+        user: name at the PACS; "" where it asks for none.
+        password: its password.
+        certificate: PEM file with the certificate of the PACS, or of who signed it; "" for the public authorities.
+    """
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+    certificate: str = ""
+
+    @property
+    def auth(self) -> tuple[str, str] | None:
+        """For HTTP's basic authentication."""
+        return (self.user, self.password) if self.user else None
+
+    def session(self) -> requests.Session:
+        """For requests to the PACS; nothing of the environment's proxies, passwords or certificates."""
+        session = requests.Session()
+        session.trust_env = False
+        session.auth = self.auth
+        session.verify = self.certificate or True
+        return session
+
+    def context(self) -> ssl.SSLContext | bool:
+        """The same for `httpx`."""
+        return ssl.create_default_context(cafile=self.certificate) if self.certificate else True
+
+    def explain(self, error: Exception | int) -> str:
+        """Why the PACS cannot be used, for the person who started the server; "" where nothing is known of it.
+
+        Args:
+            error: of a request, or the status of its answer.
+        """
+        status = error if isinstance(error, int) else getattr(getattr(error, "response", None), "status_code", None)
+        if status in (401, 403):
+            if not self.user:
+                return f"it asks for a user and a password: set {USER_VARIABLE} and {PASSWORD_VARIABLE}"
+            return f"it refuses the user '{self.user}' or the password: see {USER_VARIABLE} and {PASSWORD_VARIABLE}"
+        text = str(error)
+        if UNKNOWN_CERTIFICATE in text:
+            why = text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0].rstrip(".") or "it is unknown"
+            hint = (
+                f"it is not the one in {Path(self.certificate).name}, or is made out for another name"
+                if self.certificate
+                else "give the file (PEM) with it, or with who signed it, as '--conf pacs_certificate FILE'"
+            )
+            return f"its certificate is not trusted ({why}): {hint}"
+        return ""
+
+
+def pacs_access(certificate: str = "") -> PacsAccess:
+    """Access to the PACS as the environment and the options say.
+
+    Args:
+        certificate: the option `pacs_certificate`.
+
+    Raises:
+        ValueError: a user without password or the other way round; the file holds no certificate.
+    """
+    user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
+    if bool(user) != bool(password):
+        raise ValueError(f"{USER_VARIABLE} and {PASSWORD_VARIABLE} belong together: only one of them is set")
+    if not certificate:
+        return PacsAccess(user, password)
+    path = Path(certificate).expanduser().resolve()
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError) as error:
+        raise ValueError(f"option pacs_certificate: {path} is no PEM file with a certificate ({error})") from None
+    return PacsAccess(user, password, str(path))
