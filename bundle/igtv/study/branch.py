@@ -1,0 +1,214 @@
+"""The units of one data set: pre-trainings, candidates, arms, tests; what each is made of stands here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..learning.work import CONFIGS_DIR
+from ..training.checkpoint_keeper import BEST_NAME
+from .data import Case, StudyData
+from .masks import MASKS_FILE
+from .plan import TRAINED, StudyPlan
+from .store import load_json
+from .subsets import labelled_subset
+from .units import Unit
+
+END_RADIUS = 2  # slices on both sides of an end, the default `sim_radius` of our network
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training or choice of the grid: an arm, with the number of labelled patients (0: none) and the seed."""
+
+    arm: str
+    size: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}/n{self.size:02d}_seed{self.seed}"
+
+
+class Branch:
+    """Makes the units of Data A or Data B.
+
+    Args:
+        letter: "A" or "B", the folder below the study's.
+        plan: of the study.
+        data: its cases.
+        folder: of the study, absolute.
+        sizes: numbers of labelled patients.
+        recipe: keys of train.json that all trainings of this data set share.
+    """
+
+    def __init__(
+        self,
+        letter: str,
+        plan: StudyPlan,
+        data: StudyData,
+        folder: Path,
+        sizes: Sequence[int],
+        recipe: Mapping[str, Any],
+    ) -> None:
+        self.letter, self.plan, self.data, self.folder = letter, plan, data, folder
+        self.sizes, self.recipe = list(sizes), dict(recipe)
+
+    def pretraining(self, architecture: str) -> Unit:
+        """Training on the GTV cases."""
+        plan = self.plan
+        return self._training(
+            f"pretraining/{architecture}",
+            architecture,
+            plan.pretraining_steps,
+            plan.pretraining_settings,
+            0,
+            self.data.pretraining,
+            self.data.pretraining_validation,
+            task="gtv",
+        )
+
+    def arm(self, cell: Cell, settings: Mapping[str, Any]) -> Unit:
+        """Training of a network arm on the labelled patients, with the settings that tuning chose."""
+        cases = labelled_subset(self.data.pool, cell.size, cell.seed)
+        return self._learning(f"arms/{cell.name}", cell, settings, cases, self.data.validation)
+
+    def candidate(self, init: str, architecture: str, number: int) -> Unit:
+        """Training with candidate settings of the tuning, to be judged by validation."""
+        seed = self.plan.tuning["seed"]
+        cell = Cell(f"{init}_{architecture}", self.plan.main_size, seed)
+        cases = labelled_subset(self.data.pool, self.plan.main_size, seed)
+        settings = self.plan.tuning[init][number]
+        return self._learning(f"tuning/{cell.arm}/candidate{number}", cell, settings, cases, self.data.validation)
+
+    def calibration_scratch(self, architecture: str, seed: int) -> Unit:
+        """Training from scratch on the cases kept for the calibration."""
+        cell = Cell(f"scratch_{architecture}", self.plan.main_size, seed)
+        cases = self.data.calibration
+        return self._learning(f"calibration/{cell.name}", cell, {}, cases["training"], cases["validation"])
+
+    def predict(self, architecture: str, name: str, cases: Sequence[Case]) -> Unit:
+        """Masks of the GTV model."""
+        source = self.pretraining(architecture)
+        work = self._segmentation(source, architecture, cases)
+        return Unit(f"{self.letter}/{name}", "predict", work, (source.name,))
+
+    def test(self, training: Unit, architecture: str, name: str, cases: Sequence[Case]) -> Unit:
+        """A trained network on the cases to test on."""
+        work = self._segmentation(training, architecture, cases)
+        return Unit(f"{self.letter}/{name}", "test_network", work, (training.name,))
+
+    def test_masks(self, masks: Unit, name: str, cases: Sequence[Case]) -> Unit:
+        """Masks made before, measured: the GTV model as it is."""
+        work = {"masks": self._masks(masks), "cases": list(cases)}
+        return Unit(f"{self.letter}/{name}", "test_masks", work, (masks.name,))
+
+    def test_margin(self, known: Unit, masks: Unit, name: str, training: Sequence[Case], cases: Sequence[Case]) -> Unit:
+        """GTV model plus margin, which is chosen on `training` (masks in `known`)."""
+        work = {
+            "training": list(training),
+            "training_masks": self._masks(known),
+            "cases": list(cases),
+            "masks": self._masks(masks),
+            "si_mm": list(self.plan.margins_si_mm),
+            "in_plane_mm": list(self.plan.margins_in_plane_mm),
+        }
+        return Unit(f"{self.letter}/{name}", "test_margin", work, (known.name, masks.name))
+
+    def test_threshold(self, name: str, training: Sequence[Case], cases: Sequence[Case]) -> Unit:
+        """PET threshold chosen on `training`."""
+        work = {
+            "training": list(training),
+            "cases": list(cases),
+            "suv": list(self.plan.threshold_suv),
+            "fractions": list(self.plan.threshold_fractions),
+        }
+        return Unit(f"{self.letter}/{name}", "test_threshold", work)
+
+    def network_cells(self) -> list[Cell]:
+        """All trainings of the grid: every architecture at the main size, the main ones at the other sizes."""
+        return [
+            Cell(f"{init}_{architecture}", size, seed)
+            for size in self.sizes
+            for init in TRAINED
+            for architecture in self.plan.architectures
+            if size == self.plan.main_size or architecture in self.plan.main_architectures
+            for seed in self.plan.seeds
+        ]
+
+    def candidates(self) -> list[tuple[str, str, int]]:
+        """(init, architecture, number) of the trainings of the tuning; a single candidate needs none."""
+        return [
+            (init, architecture, number)
+            for init in TRAINED
+            for architecture in dict.fromkeys(self.tuned_on(name) for name in self.plan.architectures)
+            for number in range(len(self.plan.tuning[init]))
+            if len(self.plan.tuning[init]) > 1
+        ]
+
+    def tuned_on(self, architecture: str) -> str:
+        """Whose tuning settles an architecture's settings: our networks share one, another network has its own."""
+        own = self.plan.architectures[architecture].get("overlay") is not None
+        return architecture if own else self.plan.main_architectures[0]
+
+    def simple_cells(self, arm: str) -> list[Cell]:
+        """All choices of an arm without training on IGTV."""
+        return [Cell(arm, size, seed) for size in self.sizes for seed in self.plan.seeds]
+
+    def _learning(self, name: str, cell: Cell, settings: Mapping[str, Any], training, validation) -> Unit:
+        init, architecture = cell.arm.split("_", 1)
+        plan, scratch = self.plan, init == "scratch"
+        own = plan.scratch_settings if scratch else plan.finetuning_settings
+        return self._training(
+            name,
+            architecture,
+            plan.scratch_steps if scratch else plan.finetuning_steps,
+            {**own, **settings},
+            cell.seed,
+            training,
+            validation,
+            start=None if scratch else self.pretraining(architecture),
+        )
+
+    def _training(
+        self, name, architecture, steps, settings, seed, training, validation, task="igtv", start=None
+    ) -> Unit:
+        content = self.plan.architectures[architecture]
+        merged = {**_common_defaults(), **self.recipe, **content.get("network", {}), **settings}
+        if content.get("overlay") is not None:
+            merged["frozen_epochs"] = 0  # the parts that can rest are those of our network
+            merged["train#dataset#end_radius"] = END_RADIUS  # slabs at the ends as for our network
+        epochs, batch = int(merged["epochs"]), int(merged["batch_size"])
+        per_epoch = max(1, round(steps / epochs))
+        merged["samples_per_epoch"] = per_epoch * batch
+        work = {
+            "settings": merged,
+            "seed": seed,
+            "task": task,
+            "trained_on": f"Data {self.letter} of the transfer study",
+            "overlay": content.get("overlay"),
+            "model_path": None if start is None else str(self.folder / start.name / BEST_NAME),
+            "steps": per_epoch * epochs,
+            "training": list(training),
+            "validation": list(validation),
+        }
+        return Unit(f"{self.letter}/{name}", "train", work, () if start is None else (start.name,))
+
+    def _segmentation(self, source: Unit, architecture: str, cases: Sequence[Case]) -> dict[str, Any]:
+        settings = source.work["settings"]
+        return {
+            "model_path": str(self.folder / source.name / BEST_NAME),
+            "overlay": self.plan.architectures[architecture].get("overlay"),
+            "window": [*settings.get("patch_size", (96, 96)), settings.get("num_slices", 32)],
+            "cases": list(cases),
+        }
+
+    def _masks(self, unit: Unit) -> str:
+        return str(self.folder / unit.name / MASKS_FILE)
+
+
+def _common_defaults() -> dict[str, Any]:
+    """What `finetune.json` sets by itself, as `train.json` has it: nothing may differ between the arms unasked."""
+    first, second = (load_json(CONFIGS_DIR / name) for name in ("train.json", "finetune.json"))
+    shared = [key for key, value in second.items() if key in first and key != "run" and not isinstance(value, str)]
+    return {key: first[key] for key in shared}

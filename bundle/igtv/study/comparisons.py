@@ -1,0 +1,57 @@
+"""Which arms are set against each other, patient by patient."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .outcome import OUTCOMES, Row, choose_rows, paired_outcome
+from .plan import TRAINED, UNTRAINED, StudyPlan
+
+
+def pairs(plan: StudyPlan) -> Iterator[tuple[str, str, str]]:
+    """(question, first arm, second arm) of all comparisons."""
+    networks = {name: content.get("network", {}) for name, content in plan.architectures.items()}
+    for name in networks:
+        yield "pre-training", f"pretrained_{name}", f"scratch_{name}"
+    for question, changed, value, other in (
+        ("slice interaction", "sim", "none", "fusion"),
+        ("fusion", "fusion", "rectified", "sim"),
+    ):
+        for name, second in _partners(networks, changed, value, other):
+            for init in TRAINED:
+                yield question, f"{init}_{name}", f"{init}_{second}"
+    main = plan.main_architectures[0]
+    for arm in plan.arms():
+        if arm.startswith(UNTRAINED) and (arm == "threshold" or arm.endswith(main)):
+            yield "learning from IGTV", f"pretrained_{main}", arm
+    for name, content in plan.architectures.items():
+        if content.get("overlay") is not None:
+            for init in TRAINED:
+                yield "our network or a CNN", f"{init}_{main}", f"{init}_{name}"
+
+
+def compare_all(plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int], seed: int = 0) -> list[dict[str, Any]]:
+    """All comparisons for which both arms were tested, one entry per question, size and outcome."""
+    found = []
+    for question, first, second in pairs(plan):
+        for size in sizes:
+            chosen = [choose_rows(rows, arm, size) for arm in (first, second)]
+            if not all(chosen):
+                continue
+            for metric in OUTCOMES:
+                numbers = paired_outcome(*chosen, metric, plan.resamples, seed)
+                found.append(
+                    {"question": question, "first": first, "second": second, "size": size, "metric": metric, **numbers}
+                )
+    return found
+
+
+def _partners(networks: Mapping[str, Mapping], changed: str, value: str, other: str) -> Iterator[tuple[str, str]]:
+    """Architectures that differ in `changed` alone, the second of which has `value` there."""
+    for name, network in networks.items():
+        for second, reference in networks.items():
+            if (
+                reference.get(changed) == value
+                and network.get(changed) not in (None, value)
+                and network.get(other) == reference.get(other)
+            ):
+                yield name, second

@@ -1,0 +1,120 @@
+"""What the study costs: measured seconds per step, per case and per unit, and the full study reckoned from them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .branch import Branch
+from .data import PHANTOM, StudyData
+from .plan import StudyPlan
+
+
+def measured_cost(results: Sequence[Mapping[str, Any]], processes: int) -> dict[str, Any]:
+    """Seconds by kind of unit, and the rates that other sizes follow from.
+
+    Args:
+        results: contents of `result.json` of all units that were done.
+        processes: that ran at a time.
+
+    Returns:
+        by_kind: {kind: {"units", "seconds", "seconds_per_unit"}}; seconds_per_step (validation included),
+        seconds_around_training (start of the process, reading of its cases), seconds_per_tested_case, seconds_total,
+        hours_total (of one process), hours_elapsed (with `processes`), processes.
+    """
+    kinds: dict[str, list[Mapping]] = {}
+    for result in results:
+        kinds.setdefault(result["kind"], []).append(result)
+    by_kind = {}
+    for kind, found in sorted(kinds.items()):
+        seconds = sum(result["seconds"] for result in found)
+        by_kind[kind] = {
+            "units": len(found),
+            "seconds": round(seconds, 1),
+            "seconds_per_unit": round(seconds / len(found), 1),
+        }
+    trainings = kinds.get("train", [])
+    total = sum(entry["seconds"] for entry in by_kind.values())
+    return {
+        "processes": processes,
+        "by_kind": by_kind,
+        "seconds_per_step": _rate(trainings, "training_seconds", "steps"),
+        "seconds_around_training": _around(trainings),
+        "seconds_per_tested_case": _rate(kinds.get("test_network", []), "seconds", "cases"),
+        "seconds_total": round(total, 1),
+        "hours_total": round(total / 3600, 2),
+        "hours_elapsed": round(total / 3600 / processes, 2),
+    }
+
+
+def study_size(plan: StudyPlan, branches: Sequence[Branch], with_calibration: bool = True) -> dict[str, int]:
+    """Trainings, optimisation steps and tested cases of a whole study.
+
+    Args:
+        plan: of the study.
+        branches: of its data sets; of their data only the numbers of cases count.
+        with_calibration: whether Data A is among them with its calibration.
+    """
+    trainings = steps = tested = 0
+    for branch in branches:
+        cells = branch.network_cells()
+        units = [branch.pretraining(name) for name in plan.architectures]
+        units += [branch.arm(cell, {}) for cell in cells]
+        units += [branch.candidate(*candidate) for candidate in branch.candidates()]
+        trainings += len(units)
+        steps += sum(unit.work["steps"] for unit in units)
+        masks = len(plan.main_architectures) * (len(branch.data.testing) + len(branch.data.pool))
+        tested += len(cells) * len(branch.data.testing) + masks
+    if with_calibration:
+        trainings, steps = trainings + 1, steps + plan.scratch_steps
+        tested += 2 * plan.calibration_testing_cases + plan.main_size
+    return {"trainings": trainings, "steps": steps, "tested_cases": tested}
+
+
+def projected_hours(size: Mapping[str, int], cost: Mapping[str, Any], processes: int | None = None) -> float | None:
+    """Hours that a study of this size takes at the measured rates; None before anything was measured.
+
+    Args:
+        size: see `study_size`.
+        cost: see `measured_cost`.
+        processes: at a time; None: as many as were measured with.
+    """
+    if not cost["seconds_per_step"] or not cost["seconds_per_tested_case"]:
+        return None
+    seconds = (
+        size["steps"] * cost["seconds_per_step"]
+        + size["trainings"] * cost["seconds_around_training"]
+        + size["tested_cases"] * cost["seconds_per_tested_case"]
+    )
+    return round(seconds / 3600 / (processes or cost["processes"]), 2)
+
+
+def placeholder_data(plan: StudyPlan, letter: str, testing: int) -> StudyData:
+    """Cases that exist in number only, to reckon with a study that has not been run.
+
+    Args:
+        plan: of that study.
+        letter: "A" or "B".
+        testing: cases to test on.
+    """
+
+    def cases(part: str, count: int) -> list[dict[str, str]]:
+        return [{"case": f"{part}{number}", "patient": f"{part}{number}"} for number in range(count)]
+
+    sizes = plan.sizes if letter == PHANTOM else plan.breathing_sizes
+    return StudyData(
+        pretraining=cases("pretraining", plan.pretraining_cases),
+        pretraining_validation=[],
+        pool=cases("pool", max(sizes)),
+        validation=[],
+        testing=cases("testing", testing),
+    )
+
+
+def _rate(results: Sequence[Mapping[str, Any]], seconds: str, per: str) -> float | None:
+    amount = sum(result[per] for result in results)
+    return round(sum(result[seconds] for result in results) / amount, 3) if amount else None
+
+
+def _around(trainings: Sequence[Mapping[str, Any]]) -> float:
+    """Mean of what a training took beside its epochs; one that was resumed counts with its last process alone."""
+    spent = [max(0.0, result["seconds"] - result["training_seconds"]) for result in trainings]
+    return round(sum(spent) / len(spent), 1) if spent else 0.0

@@ -1,0 +1,67 @@
+"""Curves of the outcome over the number of labelled patients."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+from ..files import replacing
+from .outcome import TITLES, Row, arm_summary, choose_rows
+from .plan import TRAINED, StudyPlan
+
+PANELS = ("dice", "dice_superior_end", "dice_inferior_end")
+COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown")
+GREYS = {"zero_shot": "0.55", "margin": "0.3", "threshold": "0.7"}
+
+
+def save_curves(path: str | Path, plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int], title: str) -> None:
+    """Draw mean and 95 % interval of the main arms: pre-trained solid, from scratch dashed, untrained arms grey.
+
+    Args:
+        path: PNG file.
+        plan: of the study.
+        rows: of all tests of one data set.
+        sizes: numbers of labelled patients.
+        title: above the panels.
+    """
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(PANELS), sharey=True)
+    for axes, metric in zip(panels, PANELS, strict=True):
+        for arm, style in _styles(plan).items():
+            _line(axes, arm, style, metric, rows, sizes)
+        axes.set(xscale="log", xlabel="labelled IGTV patients", title=TITLES[metric])
+        axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.grid(alpha=0.3)
+    panels[0].set(ylabel="mean over patients, 95 % interval", ylim=(0, 1))
+    panels[-1].legend(fontsize=7, loc="best")
+    figure.suptitle(title, fontsize=11)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+
+
+def _styles(plan: StudyPlan) -> dict[str, dict]:
+    """Arm -> style of its line."""
+    styles = {}
+    for arm in plan.arms():
+        kind = next((kind for kind in GREYS if arm.startswith(kind)), None)
+        if kind is not None and (kind == "threshold" or arm.endswith(plan.main_architectures[0])):
+            styles[arm] = {"color": GREYS[kind], "ls": ":", "marker": "."}
+    for colour, name in zip(COLOURS, plan.main_architectures, strict=False):
+        for init in reversed(TRAINED):
+            styles[f"{init}_{name}"] = {"color": colour, "ls": "-" if init == "pretrained" else "--", "marker": "o"}
+    return styles
+
+
+def _line(axes, arm: str, style: dict, metric: str, rows: Sequence[Row], sizes: Sequence[int]) -> None:
+    points = [(size, arm_summary(chosen, metric, 1000)) for size in sizes if (chosen := choose_rows(rows, arm, size))]
+    if not points:
+        return
+    places = [size for size, _ in points]
+    axes.plot(places, [numbers["mean"] for _, numbers in points], ms=4, label=arm.replace("_", " "), **style)
+    low, high = ([numbers[key] for _, numbers in points] for key in ("ci_low", "ci_high"))
+    axes.fill_between(places, low, high, color=style["color"], alpha=0.12, lw=0)

@@ -1,0 +1,192 @@
+"""The data of the study: phantoms (Data A), and real patients with a breathing motion put in (Data B)."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.datalist import DatalistItem, read_datalist
+from ..learning.work import run_verb
+from ..phantom.dataset import simulate
+from .masks import load_label
+from .plan import StudyPlan
+
+PHANTOM, BREATHING = "A", "B"
+Case = dict[str, str]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """Cases of one data set, by what they are for; a case has `case`, `patient`, `ct`, `pet`, `label`.
+
+    Attributes:
+        pretraining, pretraining_validation: GTV contours.
+        pool: IGTV contours that the labelled subsets are drawn from.
+        validation: IGTV contours that choose epochs and settings.
+        testing: IGTV contours that are measured on once.
+        calibration: {"training", "validation", "testing"} of the calibration, Data A alone.
+        licence: of the data, for the report.
+    """
+
+    pretraining: list[Case]
+    pretraining_validation: list[Case]
+    pool: list[Case]
+    validation: list[Case]
+    testing: list[Case]
+    calibration: Mapping[str, list[Case]] = field(default_factory=dict)
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        learned = {case["patient"] for part in (self.pretraining, self.pool, self.validation) for case in part}
+        both = sorted(learned & {case["patient"] for case in self.testing})
+        if both:
+            raise ValueError(f"patients to test on are among those to learn from: {', '.join(both[:5])}")
+        shared = {case["patient"] for case in self.pool} & {case["patient"] for case in self.validation}
+        if shared:
+            raise ValueError(f"patients of the pool validate too: {', '.join(sorted(shared)[:5])}")
+
+    def digest(self) -> dict[str, str]:
+        """SHA-256 of the labels of each part, voxel by voxel: what is registered of the data."""
+        parts = {name: getattr(self, name) for name in ("pretraining", "pool", "validation", "testing")}
+        return {name: _labels_digest(cases) for name, cases in parts.items()}
+
+
+def phantom_data(plan: StudyPlan, folder: str | Path, num_workers: int | None = None) -> StudyData:
+    """Make the phantoms of Data A below `folder`, or finish them, or find that they are there.
+
+    Raises:
+        FileExistsError: a folder holds a phantom made with other settings.
+    """
+    folder, seeds = Path(folder), plan.phantom_seeds
+    gtv = {**plan.phantom_settings, **plan.pretraining_phantom_settings}
+
+    def make(name: str, task: str, cases: int, settings: Mapping[str, Any]) -> list[Case]:
+        home = folder / name
+        datalist = simulate(
+            home,
+            task=task,
+            num_cases=cases,
+            num_folds=1,
+            seed=seeds[name],
+            num_workers=num_workers,
+            **settings,
+        )
+        return [_case(item, f"{name}_") for item in read_datalist(datalist).training]
+
+    learned = plan.pretraining_cases
+    pretraining = make("pretraining", "gtv", learned + plan.pretraining_validation_cases, gtv)
+    igtv = plan.phantom_settings
+    calibration = make(
+        "calibration",
+        "igtv",
+        plan.main_size + plan.validation_cases + plan.calibration_testing_cases,
+        igtv,
+    )
+    first, second = plan.main_size, plan.main_size + plan.validation_cases
+    return StudyData(
+        pretraining=pretraining[:learned],
+        pretraining_validation=pretraining[learned:],
+        pool=make("pool", "igtv", max(plan.sizes), igtv),
+        validation=make("validation", "igtv", plan.validation_cases, igtv),
+        testing=make("testing", "igtv", plan.testing_cases, igtv),
+        calibration={
+            "training": calibration[:first],
+            "validation": calibration[first:second],
+            "testing": calibration[second:],
+        },
+    )
+
+
+def breathing_data(
+    plan: StudyPlan,
+    folder: str | Path,
+    patients_dir: str | Path,
+    datalist: str | Path | None = None,
+    phantom_pretraining: Sequence[Case] = (),
+) -> StudyData:
+    """Make Data B below `folder`: IGTV cases out of the real CT, PET and GTV of `patients_dir`.
+
+    The patients that the source keeps for validation (its list `validation` or `testing`, or fold 0) are tested on,
+    with every breathing cycle; of the others, `breathing_validation_patients` drawn by the seed of `plan.breathing`
+    validate and the rest is the pool, with one cycle each. The static GTV contours of the pool pre-train.
+
+    Raises:
+        ValueError: the patients do not suffice, or the breathing cases do not name their patient.
+    """
+    folder, source_dir = Path(folder), Path(patients_dir).absolute()
+    source_list = Path(datalist) if datalist else source_dir / "dataset.json"
+    source = read_datalist(source_list, source_dir)
+    run_verb(
+        "simulating",
+        ("simulate_breathing.json",),
+        {
+            **plan.breathing,
+            "source_dir": str(source_dir),
+            "source_datalist": str(source_list.absolute()),
+            "dataset_dir": str(folder),
+        },
+    )
+    made = read_datalist(folder / "dataset.json")
+    tested = {item.patient for item in _held_out(source)}
+    learned = sorted({item.patient for item in source.training if item.label} - tested)
+    cycles: dict[str, list[Case]] = {}
+    for item in (*made.training, *made.validation, *made.testing):
+        if item.patient not in tested and item.patient not in learned:
+            raise ValueError(f"breathing case {item.case}: its patient {item.patient} is not in {source_list}")
+        cycles.setdefault(item.patient, []).append(_case(item))
+    learned = [patient for patient in learned if patient in cycles]
+    count, needed = plan.breathing_validation_patients, max(plan.breathing_sizes)
+    if len(learned) < count + needed or not tested & set(cycles):
+        raise ValueError(
+            f"{source_list}: {len(learned)} patients to learn from and {len(tested & set(cycles))} to test on; "
+            f"{count} validate and up to {needed} are labelled (breathing_sizes): lower one of the two"
+        )
+    order = np.random.default_rng(plan.breathing["seed"]).permutation(len(learned))
+    validating = {learned[index] for index in order[:count]}
+    pool = [patient for patient in learned if patient not in validating]
+    static = {item.patient: _case(item, "static_") for item in source.training if item.label}
+    return StudyData(
+        pretraining=[static[patient] for patient in pool] + list(phantom_pretraining),
+        pretraining_validation=[static[patient] for patient in sorted(validating)],
+        pool=[cycles[patient][0] for patient in pool],
+        validation=[cycles[patient][0] for patient in sorted(validating)],
+        testing=[case for patient in sorted(tested & set(cycles)) for case in cycles[patient]],
+        licence=_licence(folder / "dataset.json"),
+    )
+
+
+def _held_out(source) -> list[DatalistItem]:
+    apart = [*source.validation, *source.testing]
+    return apart or [item for item in source.training if item.fold == 0]
+
+
+def _licence(datalist: Path) -> str:
+    content = json.loads(datalist.read_text(encoding="utf-8"))
+    return ", ".join(str(content[key]) for key in ("name", "licence") if content.get(key))
+
+
+def _case(item: DatalistItem, prefix: str = "") -> Case:
+    """Names of phantoms repeat from set to set, patients of a prefix do not."""
+    return {
+        "case": prefix + item.case,
+        "patient": item.patient if not prefix or prefix == "static_" else prefix + item.patient,
+        "ct": item.ct,
+        "pet": item.pet,
+        "label": item.label,
+    }
+
+
+def _labels_digest(cases: Sequence[Mapping[str, str]]) -> str:
+    digest = hashlib.sha256()
+    for case in sorted(cases, key=lambda case: case["case"]):
+        mask, spacing = load_label(case)
+        digest.update(f"{case['case']} {mask.shape} {spacing}".encode())
+        digest.update(np.packbits(mask).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,117 @@
+"""The numbers of all tests as one table, and its means and differences with bootstrap intervals.
+
+The patient is the unit: repeats of a patient (seeds of the training, breathing cycles of the test) are averaged first,
+then patients are resampled. That is the cluster bootstrap over patients with equal clusters.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..evaluation.statistics import RESAMPLES, paired_difference, summarise
+from ..evaluation.tables import METRICS_FILE
+
+OUTCOMES = (
+    "dice",
+    "dice_ends",
+    "dice_superior_end",
+    "dice_inferior_end",
+    "coverage",
+    "volume_error_percent",
+)
+TITLES = {
+    "dice": "Dice",
+    "dice_ends": "Dice, both ends",
+    "dice_superior_end": "Dice, superior end",
+    "dice_inferior_end": "Dice, inferior end",
+    "coverage": "coverage",
+    "volume_error_percent": "volume error [%]",
+}
+TEXT_COLUMNS = ("case", "patient", "arm")
+
+Row = Mapping[str, Any]
+
+
+def read_test(folder: str | Path, arm: str, size: int, seed: int) -> list[dict[str, Any]]:
+    """Rows of one test, with `arm`, `size` and `seed` in front; an empty cell is NaN."""
+    with open(Path(folder) / METRICS_FILE, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    head = {"arm": arm, "size": size, "seed": seed}
+    return [
+        head | {key: value if key in TEXT_COLUMNS else float(value or "nan") for key, value in row.items()}
+        for row in rows
+    ]
+
+
+def choose_rows(rows: Iterable[Row], arm: str, size: int) -> list[Row]:
+    """Rows of an arm at a size; an arm that needs no label (size 0) counts at every size."""
+    return [row for row in rows if row["arm"] == arm and row["size"] in (0, size)]
+
+
+def per_patient(rows: Iterable[Row], metric: str) -> dict[str, float]:
+    """Mean of a metric over the repeats of each patient; NaN repeats are left out."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        values[row["patient"]].append(row[metric])
+    return {patient: _mean(found) for patient, found in sorted(values.items())}
+
+
+def arm_summary(rows: Sequence[Row], metric: str, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
+    """Mean over patients with its 95 % interval, and the mean of every seed.
+
+    Args:
+        rows: of one arm at one size.
+        metric: column.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    numbers = summarise(list(per_patient(rows, metric).values()), resamples=resamples, seed=seed)
+    return {
+        **{key: numbers[key] for key in ("n", "mean", "ci_low", "ci_high", "sd")},
+        "by_seed": {
+            str(number): _mean(list(per_patient([row for row in rows if row["seed"] == number], metric).values()))
+            for number in sorted({row["seed"] for row in rows})
+        },
+    }
+
+
+def paired_outcome(
+    first: Sequence[Row], second: Sequence[Row], metric: str, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Any]:
+    """Mean of first - second over patients, with its 95 % interval and the difference of every common seed.
+
+    Args:
+        first, second: rows of two arms at one size. Where both have seeds, those that both have count; an arm that
+            has one seed alone (such as the GTV model as it is) is set against all of the other's.
+        metric: column.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: different patients, or no common seed.
+    """
+    seeds = [{row["seed"] for row in rows} for rows in (first, second)]
+    common = seeds[0] & seeds[1]
+    if min(len(found) for found in seeds) > 1 or (common and len(seeds[0]) == len(seeds[1])):
+        if not common:
+            raise ValueError(f"no common seed: {sorted(seeds[0])} and {sorted(seeds[1])}")
+        first, second = ([row for row in rows if row["seed"] in common] for rows in (first, second))
+    values, others = per_patient(first, metric), per_patient(second, metric)
+    if set(values) != set(others):
+        only = sorted(set(values) ^ set(others))
+        raise ValueError(f"the two arms were tested on different patients: {', '.join(only[:5])}")
+    numbers = paired_difference(list(values.values()), list(others.values()), resamples=resamples, seed=seed)
+    by_seed = {}
+    for number in sorted(common):
+        pair = [per_patient([row for row in rows if row["seed"] == number], metric) for rows in (first, second)]
+        by_seed[str(number)] = _mean([pair[0][patient] - pair[1][patient] for patient in pair[0]])
+    return numbers | {"by_seed": by_seed}
+
+
+def _mean(values: Sequence[float]) -> float:
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")

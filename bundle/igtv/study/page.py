@@ -1,0 +1,54 @@
+"""The report as one HTML page that holds its pictures."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from ..evaluation.plots import embedded_picture
+from .outcome import OUTCOMES, TITLES
+from .plan import StudyPlan
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+DIGITS = {"volume_error_percent": 0}
+
+
+def render_page(folder: Path, study: Mapping[str, Any], plan: StudyPlan) -> str:
+    """Build the page.
+
+    Args:
+        folder: of the study, where the pictures lie.
+        study: content of `study.json`.
+        plan: of the study.
+
+    Returns:
+        HTML without scripts and without anything to load from elsewhere.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"interval": _interval, "signed": _signed, "plain": lambda text: str(text).replace("_", " ")}
+
+    def picture(path: str) -> str | None:
+        return embedded_picture(folder / path) if (folder / path).is_file() else None
+
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(study=study, plan=plan, outcomes=OUTCOMES, titles=TITLES, picture=picture)
+
+
+def _interval(numbers: Mapping[str, Any], metric: str) -> str:
+    """Mean and interval of an arm."""
+    return _text(numbers["mean"], numbers, DIGITS.get(metric, 3))
+
+
+def _signed(numbers: Mapping[str, Any], metric: str) -> str:
+    """Mean difference and interval of a comparison."""
+    return _text(numbers["mean_difference"], numbers, DIGITS.get(metric, 3), sign="+")
+
+
+def _text(mean: float, numbers: Mapping[str, Any], digits: int, sign: str = "") -> str:
+    values = (mean, numbers["ci_low"], numbers["ci_high"])
+    if mean is None or math.isnan(mean):
+        return "–"
+    found = ["–" if value is None or math.isnan(value) else f"{value:{sign}.{digits}f}" for value in values]
+    return f"{found[0]} [{found[1]}, {found[2]}]"

@@ -1,0 +1,169 @@
+"""What a study does: every choice as one field, checked before anything is computed."""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..learning.work import CONFIGS_DIR
+
+SCALES = ("full", "small")
+# what the study itself sets in a training, so that no key may
+OWN_SETTINGS = frozenset({"output_dir", "model_path", "dataset_dir", "datalist", "resume", "seed", "device", "task"})
+TRAINED, UNTRAINED = ("scratch", "pretrained"), ("zero_shot", "margin", "threshold")
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """The choices that matter for the result; machine and folders are not among them.
+
+    Attributes:
+        scale: "full" or "small"; what it changes stands in the config.
+        architectures: name -> {"network": keys of train.json, "overlay": config file of another network or None}.
+        main_architectures: trained at every size, the others at `main_size` only; the first one is tuned on.
+        sizes, breathing_sizes: numbers of labelled patients, Data A and Data B.
+        main_size: where the full grid runs and the questions are decided.
+        seeds: one training per arm, size and seed; a seed draws the labelled patients too, alike for all arms.
+        phantom_seeds: seed of each phantom data set, no two alike.
+        phantom_settings, pretraining_phantom_settings: changes of the generator, of IGTV and of GTV cases.
+        pretraining_cases, pretraining_validation_cases, validation_cases, testing_cases, calibration_testing_cases:
+            sizes of the sets of Data A; the pool holds as many cases as the largest of `sizes`.
+        breathing: keys of `simulate_breathing.json` for Data B, `seed` and `cycles_per_case` among them.
+        breathing_validation_patients: of the patients to learn from, these validate.
+        breathing_with_phantom: pre-train on the phantom's GTV cases too in Data B.
+        recipe: keys of train.json that all trainings of the study share; `breathing_recipe` what differs in Data B.
+        pretraining_steps, finetuning_steps, scratch_steps: optimisation steps of a training.
+        pretraining_settings, finetuning_settings, scratch_settings: keys of one kind of training alone.
+        tuning: {"seed", "scratch": [settings, ...], "pretrained": [...]}: candidates, chosen by validation Dice.
+        threshold_suv, threshold_fractions: PET thresholds to choose from, SUV and fractions of the maximum.
+        margins_si_mm, margins_in_plane_mm: margins around the GTV to choose from.
+        expected: of the calibration: measure -> [lowest, highest].
+        hypotheses: rules of decision, see `decisions.decide`.
+        resamples: of the bootstrap.
+    """
+
+    scale: str
+    architectures: Mapping[str, Mapping[str, Any]]
+    main_architectures: Sequence[str]
+    sizes: Sequence[int]
+    breathing_sizes: Sequence[int]
+    main_size: int
+    seeds: Sequence[int]
+    phantom_seeds: Mapping[str, int]
+    phantom_settings: Mapping[str, Any]
+    pretraining_phantom_settings: Mapping[str, Any]
+    pretraining_cases: int
+    pretraining_validation_cases: int
+    validation_cases: int
+    testing_cases: int
+    calibration_testing_cases: int
+    breathing: Mapping[str, Any]
+    breathing_validation_patients: int
+    breathing_with_phantom: bool
+    recipe: Mapping[str, Any]
+    breathing_recipe: Mapping[str, Any]
+    pretraining_steps: int
+    finetuning_steps: int
+    scratch_steps: int
+    pretraining_settings: Mapping[str, Any]
+    finetuning_settings: Mapping[str, Any]
+    scratch_settings: Mapping[str, Any]
+    tuning: Mapping[str, Any]
+    threshold_suv: Sequence[float]
+    threshold_fractions: Sequence[float]
+    margins_si_mm: Sequence[float]
+    margins_in_plane_mm: Sequence[float]
+    expected: Mapping[str, Sequence[float]]
+    hypotheses: Sequence[Mapping[str, Any]]
+    resamples: int
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise ValueError(f"scale={self.scale!r}: choose one of {', '.join(SCALES)}")
+        for name in ("sizes", "breathing_sizes", "seeds", "main_architectures", "threshold_suv", "margins_si_mm"):
+            _check_list(name, getattr(self, name))
+        for name in ("sizes", "breathing_sizes"):
+            if self.main_size not in getattr(self, name):
+                raise ValueError(f"main_size={self.main_size} is not among {name}={list(getattr(self, name))}")
+        for name in ("pretraining", "finetuning", "scratch"):
+            _check_count(f"{name}_steps", getattr(self, f"{name}_steps"), int(self.recipe.get("epochs", 1)))
+        for name in ("pretraining_cases", "pretraining_validation_cases", "validation_cases", "testing_cases"):
+            _check_count(name, getattr(self, name), 1)
+        if self.scratch_steps < self.finetuning_steps:
+            raise ValueError(
+                f"scratch_steps={self.scratch_steps} is less than finetuning_steps={self.finetuning_steps}: training "
+                "from scratch must not get less than the fine-tuning that it is compared with"
+            )
+        self._check_architectures()
+        self._check_seeds()
+        self._check_settings()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they are registered."""
+        return json.loads(json.dumps(asdict(self)))
+
+    def arms(self) -> list[str]:
+        """Names of all arms, simple ones first."""
+        names = ["threshold"]
+        names += [f"{kind}_{name}" for kind in ("zero_shot", "margin") for name in self.main_architectures]
+        return names + [f"{kind}_{name}" for kind in TRAINED for name in self.architectures]
+
+    def _check_architectures(self) -> None:
+        missing = [name for name in self.main_architectures if name not in self.architectures]
+        if missing:
+            raise ValueError(f"main_architectures: {missing} are not among {list(self.architectures)}")
+        for name, content in self.architectures.items():
+            overlay = content.get("overlay")
+            if overlay is not None and not (CONFIGS_DIR / overlay).is_file():
+                raise ValueError(f"architectures[{name!r}]: there is no config {overlay}")
+        for rule in self.hypotheses:
+            for side in ("first", "second"):
+                if rule[side] not in self.arms():
+                    raise ValueError(f"hypothesis {rule['name']}: {rule[side]!r} is no arm; arms are {self.arms()}")
+
+    def _check_seeds(self) -> None:
+        needed = {"pretraining", "pool", "validation", "testing", "calibration"}
+        if set(self.phantom_seeds) != needed:
+            raise ValueError(
+                f"phantom_seeds needs a seed for each of {sorted(needed)}, not {sorted(self.phantom_seeds)}"
+            )
+        if len(set(self.phantom_seeds.values())) < len(needed):
+            raise ValueError(f"phantom_seeds={dict(self.phantom_seeds)}: two data sets would share their patients")
+        if self.tuning.get("seed") in self.seeds:
+            raise ValueError(f"tuning seed {self.tuning['seed']} is among seeds={list(self.seeds)}: give it its own")
+
+    def _check_settings(self) -> None:
+        known = set()
+        for name in ("train.json", "finetune.json"):
+            content = json.loads((CONFIGS_DIR / name).read_text(encoding="utf-8"))
+            known |= {key.lstrip("+").split("#")[0] for key in content}
+        candidates = {f"tuning[{kind!r}]": entry for kind in TRAINED for entry in self.tuning.get(kind, ())}
+        named = {
+            name: getattr(self, name)
+            for name in (*(f"{kind}_settings" for kind in ("pretraining", "finetuning", "scratch")), "recipe")
+        }
+        named |= candidates | {"breathing_recipe": self.breathing_recipe}
+        for name, settings in named.items():
+            for key in settings:
+                root = key.split("#")[0]
+                if root in OWN_SETTINGS:
+                    raise ValueError(f"{name}: the study itself sets '{key}'")
+                if root not in known:
+                    near = difflib.get_close_matches(root, sorted(known), n=1)
+                    raise ValueError(f"{name}: unknown key '{key}'" + (f", did you mean '{near[0]}'?" if near else ""))
+
+
+def plan_from(settings: Mapping[str, Any]) -> StudyPlan:
+    """The plan of the named values; lists and mappings as the config gives them."""
+    return StudyPlan(**{field.name: settings[field.name] for field in fields(StudyPlan)})
+
+
+def _check_list(name: str, values: Sequence) -> None:
+    if not values or len(set(values)) < len(values):
+        raise ValueError(f"{name}={list(values)}: at least one value, none twice")
+
+
+def _check_count(name: str, value: Any, lowest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise ValueError(f"{name}={value!r}: a whole number from {lowest} is expected")

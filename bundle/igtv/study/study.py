@@ -1,0 +1,247 @@
+"""The study from its settings to its report, stage by stage; what is done already is not done again."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from ..learning.work import CONFIGS_DIR
+from .branch import Branch, Cell
+from .calibration import CALIBRATION_FILE, calibrate
+from .data import BREATHING, PHANTOM, breathing_data, phantom_data
+from .plan import StudyPlan, plan_from
+from .registration import (
+    NotRegistered,
+    content_digest,
+    differences,
+    read_registration,
+    refuse_changes,
+    register,
+    registered_content,
+)
+from .report import Findings, write_report
+from .store import load_json
+from .subsets import labelled_subset
+from .tuning import chosen_settings, run_tuning
+from .units import Unit, UnitRunner
+
+STAGES = ("data", "calibration", "registration", "pretraining", "tuning", "arms", "test", "report")
+REGISTERED_STAGES = ("pretraining", "tuning", "arms", "test")
+CONFIG_FILE = "study_transfer.json"
+
+logger = logging.getLogger(__name__)
+
+
+def run_study(
+    output_dir: str | Path,
+    stages: Sequence[str] = STAGES,
+    patients_dir: str | Path | None = None,
+    patients_datalist: str | Path | None = None,
+    device: str | None = None,
+    num_parallel: int | None = None,
+    own_process: bool = True,
+    allow_unregistered: bool = False,
+    **choices: Any,
+) -> dict[str, Any]:
+    """Run the study, or what is missing of it.
+
+    Args:
+        output_dir: folder of everything.
+        stages: of `STAGES`, in any order; they run in the order of `STAGES`. The data are made by every stage where
+            they are missing.
+        patients_dir: real patients with CT, PET and GTV, for Data B; None: Data A alone.
+        patients_datalist: their datalist; None: `dataset.json` in that folder.
+        device: of trainings and tests; None: CUDA where there is one.
+        num_parallel: processes at a time.
+        own_process: see `UnitRunner`.
+        allow_unregistered: go on although nothing, or something else, is registered.
+        **choices: the fields of `StudyPlan`.
+
+    Returns:
+        Content of `study.json`; empty without the stage report.
+
+    Raises:
+        ValueError: an unknown stage, settings that cannot be, or other settings than those registered.
+        RuntimeError: units failed; the others have been done.
+    """
+    unknown = [stage for stage in stages if stage not in STAGES]
+    if unknown or not stages:
+        raise ValueError(f"stages={list(stages)}: choose among {', '.join(STAGES)}")
+    study = Study(output_dir, plan_from(choices), patients_dir, patients_datalist, device, num_parallel, own_process)
+    study.allow_unregistered = allow_unregistered
+    for stage in STAGES:
+        if stage in stages:
+            logger.info("stage %s", stage)
+            if stage in REGISTERED_STAGES:
+                study.check_registration()
+            getattr(study, stage)()
+    failures = study.runner.failures
+    if failures:
+        named = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise RuntimeError(f"{len(failures)} unit(s) failed, the same command tries them again: {named}")
+    return study.findings
+
+
+class Study:
+    """A study: its plan, its data sets, its runner; one method per stage.
+
+    Args:
+        output_dir, patients_dir, patients_datalist, device, num_parallel, own_process: see `run_study`.
+        plan: all choices.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        plan: StudyPlan,
+        patients_dir: str | Path | None = None,
+        patients_datalist: str | Path | None = None,
+        device: str | None = None,
+        num_parallel: int | None = None,
+        own_process: bool = True,
+    ) -> None:
+        self.folder, self.plan = Path(output_dir).absolute(), plan
+        self.patients_dir = None if patients_dir is None else Path(patients_dir).absolute()
+        self.patients_datalist = patients_datalist
+        roots = [] if self.patients_dir is None else [str(self.patients_dir)]
+        self.runner = UnitRunner(self.folder, roots, device, num_parallel, own_process)
+        self.allow_unregistered = False
+        self.unregistered: list[str] = []
+        self.findings: dict[str, Any] = {}
+        self._branches: list[Branch] = []
+
+    @property
+    def branches(self) -> list[Branch]:
+        """Data A and, with patients, Data B; made where they are missing."""
+        if not self._branches:
+            plan, workers = self.plan, self.runner.num_parallel if self.runner.on_cpu else None
+            cases = phantom_data(plan, self.folder / PHANTOM / "data", workers)
+            self._branches = [Branch(PHANTOM, plan, cases, self.folder, plan.sizes, plan.recipe)]
+            if self.patients_dir is not None:
+                more = cases.pretraining if plan.breathing_with_phantom else ()
+                home = self.folder / BREATHING / "data"
+                real = breathing_data(plan, home, self.patients_dir, self.patients_datalist, more)
+                recipe = {**plan.recipe, **plan.breathing_recipe}
+                self._branches.append(Branch(BREATHING, plan, real, self.folder, plan.breathing_sizes, recipe))
+        return self._branches
+
+    def data(self) -> None:
+        """Make the data, or see that they are there."""
+        for branch in self.branches:
+            tested = len({case["patient"] for case in branch.data.testing})
+            logger.info("Data %s: %d patients to test on", branch.letter, tested)
+
+    def calibration(self) -> None:
+        """Measure the phantom's difficulty with the simple arms."""
+        calibrate(self.branches[0], self.runner)
+
+    def registration(self) -> None:
+        """Fix everything that a result depends on."""
+        calibration = load_json(self.folder / PHANTOM / CALIBRATION_FILE)
+        if calibration is None:
+            raise NotRegistered("there is no calibration to rest the registration on: run the stage calibration first")
+        summary = {"sha256": content_digest(calibration), "checks": calibration["checks"]}
+        register(self.folder, self._content(), summary)
+
+    def check_registration(self) -> None:
+        """Refuse to go on with something that is not registered, or note that it is not."""
+        registration = read_registration(self.folder)
+        if not self.allow_unregistered:
+            refuse_changes(registration, self._content())
+            return
+        changed = ["nothing is registered"]
+        if registration is not None:
+            changed = differences(registration["content"], self._content())
+        for line in changed:
+            logger.warning("not registered: %s", line)
+        self.unregistered = changed
+
+    def pretraining(self) -> None:
+        """Train on the GTV cases, once per architecture."""
+        for branch in self.branches:
+            units = [branch.pretraining(name) for name in self.plan.architectures]
+            self.runner.run(units, f"pre-training {branch.letter}")
+
+    def tuning(self) -> None:
+        """Choose settings by validation Dice."""
+        for branch in self.branches:
+            run_tuning(branch, self.runner)
+
+    def arms(self) -> None:
+        """Train all network arms."""
+        for branch in self.branches:
+            chosen = chosen_settings(branch)
+            units = [branch.arm(cell, chosen[cell.arm]) for cell in branch.network_cells()]
+            self.runner.run(units, f"arms {branch.letter}")
+
+    def test(self) -> None:
+        """Measure every arm on the cases to test on, once."""
+        for branch in self.branches:
+            predictions, tests = self._tests(branch)
+            self.runner.run(predictions, f"GTV masks {branch.letter}")
+            self.runner.run(list(tests.values()), f"test {branch.letter}")
+
+    def report(self) -> None:
+        """Tables, curves, pictures, decisions, costs."""
+        if not self.unregistered:
+            registration = read_registration(self.folder)
+            changed = ["nothing is registered"]
+            if registration is not None:
+                changed = differences(registration["content"], self._content())
+            self.unregistered = changed
+        findings = Findings(
+            plan=self.plan,
+            branches=self.branches,
+            tests={branch.letter: self._done(branch) for branch in self.branches},
+            runner=self.runner,
+            registration=read_registration(self.folder),
+            unregistered=self.unregistered,
+            full_plan=full_plan() if self.plan.scale != "full" else self.plan,
+        )
+        self.findings = write_report(self.folder, findings)
+
+    def _content(self) -> dict[str, Any]:
+        return registered_content(self.plan, {branch.letter: branch.data.digest() for branch in self.branches})
+
+    def _tests(self, branch: Branch) -> tuple[list[Unit], dict[Cell, Unit]]:
+        """Masks of the GTV models, and the test of every cell of the grid."""
+        plan, data = self.plan, branch.data
+        tests: dict[Cell, Unit] = {}
+        for cell in branch.simple_cells("threshold"):
+            labelled = labelled_subset(data.pool, cell.size, cell.seed)
+            tests[cell] = branch.test_threshold(f"test/{cell.name}", labelled, data.testing)
+        predictions = []
+        for name in plan.main_architectures:
+            known = branch.predict(name, f"gtv_masks/{name}/pool", data.pool)
+            masks = branch.predict(name, f"gtv_masks/{name}/testing", data.testing)
+            predictions += [known, masks]
+            zero = Cell(f"zero_shot_{name}", 0, 0)
+            tests[zero] = branch.test_masks(masks, f"test/{zero.name}", data.testing)
+            for cell in branch.simple_cells(f"margin_{name}"):
+                labelled = labelled_subset(data.pool, cell.size, cell.seed)
+                tests[cell] = branch.test_margin(known, masks, f"test/{cell.name}", labelled, data.testing)
+        chosen = chosen_settings(branch)
+        for cell in branch.network_cells():
+            training = branch.arm(cell, chosen[cell.arm])
+            architecture = cell.arm.split("_", 1)[1]
+            tests[cell] = branch.test(training, architecture, f"test/{cell.name}", data.testing)
+        return predictions, tests
+
+    def _done(self, branch: Branch) -> dict[Cell, Unit]:
+        """Tests that have been done."""
+        try:
+            _, tests = self._tests(branch)
+        except FileNotFoundError:  # before the tuning nobody knows what the arms are
+            return {}
+        return {cell: unit for cell, unit in tests.items() if self.runner.result(unit) is not None}
+
+
+def full_plan() -> StudyPlan:
+    """The plan of the full study, as the config has it: a small one reckons its cost."""
+    parser = ConfigParser()
+    parser.read_config(str(CONFIGS_DIR / CONFIG_FILE))
+    parser["scale"] = "full"
+    return plan_from({field.name: parser.get_parsed_content(field.name) for field in fields(StudyPlan)})

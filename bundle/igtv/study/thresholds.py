@@ -1,0 +1,51 @@
+"""The best PET threshold: of a fixed SUV or of a fraction of the maximum, whichever fits the labelled patients."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..evaluation.baselines import fixed_threshold_mask, fraction_of_max_mask
+from ..evaluation.masks import crop_to_foreground
+from ..evaluation.overlap import dice
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A rule: `kind` "suv" (SUV above `value` g/ml) or "fraction" (SUV above `value` of the volume's maximum)."""
+
+    kind: str
+    value: float
+
+    def mask(self, pet_suv: np.ndarray) -> np.ndarray:
+        """Largest component above the threshold; PET (X, Y, Z) in SUVbw (g/ml)."""
+        make = fixed_threshold_mask if self.kind == "suv" else fraction_of_max_mask
+        return make(pet_suv, self.value)
+
+
+def choose_rule(
+    cases: Iterable[tuple[np.ndarray, np.ndarray]], suv: Sequence[float], fractions: Sequence[float]
+) -> tuple[Threshold, float]:
+    """The threshold with the highest mean Dice.
+
+    Args:
+        cases: (PET in SUVbw, boolean reference) of the labelled patients, (X, Y, Z) each.
+        suv: fixed thresholds to try.
+        fractions: fractions of the maximum to try.
+
+    Returns:
+        The rule and its mean Dice; of equals the first.
+
+    Raises:
+        ValueError: no case with a reference.
+    """
+    tried = [Threshold("suv", float(value)) for value in suv]
+    tried += [Threshold("fraction", float(value)) for value in fractions]
+    table = [
+        [dice(*crop_to_foreground(rule.mask(pet), label)) for rule in tried] for pet, label in cases if label.any()
+    ]
+    if not table:
+        raise ValueError("no labelled case with a target: the threshold cannot be chosen")
+    means = np.mean(table, axis=0)
+    best = int(means.argmax())
+    return tried[best], float(means[best])

@@ -1,0 +1,61 @@
+"""Settings of a training, chosen among candidates by validation Dice; the cases to test on take no part."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .branch import Branch
+from .plan import TRAINED
+from .store import load_json, save_json
+from .units import UnitRunner
+
+TUNING_FILE = "tuning.json"
+
+
+def run_tuning(branch: Branch, runner: UnitRunner) -> None:
+    """Train every candidate once and write `tuning.json`: the candidates, their Dice, which one was taken.
+
+    The candidate with the highest best validation Dice is taken, the earlier one of equals. Scratch and pre-trained
+    choose apart, our networks together (on the first main architecture), another network for itself.
+    """
+    units = {key: branch.candidate(*key) for key in branch.candidates()}
+    results = dict(zip(units, runner.run(list(units.values()), f"tuning {branch.letter}"), strict=True))
+    if any(result is None for result in results.values()):
+        return
+    table: dict[str, Any] = {}
+    for init in TRAINED:
+        for architecture in dict.fromkeys(branch.tuned_on(name) for name in branch.plan.architectures):
+            candidates = branch.plan.tuning[init]
+            dice = [_dice(results.get((init, architecture, number))) for number in range(len(candidates))]
+            best = max(range(len(candidates)), key=lambda number, dice=dice: (dice[number], -number), default=None)
+            table[f"{init}_{architecture}"] = {
+                "candidates": list(candidates),
+                "validation_dice": dice,
+                "chosen": best,
+                "settings": {} if best is None else dict(candidates[best]),
+            }
+    save_json(_path(branch), table)
+
+
+def chosen_settings(branch: Branch) -> Mapping[str, dict[str, Any]]:
+    """Settings of every network arm.
+
+    Raises:
+        FileNotFoundError: the tuning has not been done.
+    """
+    table = load_json(_path(branch))
+    if table is None:
+        raise FileNotFoundError(f"{_path(branch)} is missing: run the stage tuning first")
+    return {
+        f"{init}_{name}": table[f"{init}_{branch.tuned_on(name)}"]["settings"]
+        for init in TRAINED
+        for name in branch.plan.architectures
+    }
+
+
+def _path(branch: Branch) -> Path:
+    return branch.folder / branch.letter / TUNING_FILE
+
+
+def _dice(result: Mapping[str, Any] | None) -> float:
+    return -1.0 if result is None or result["best_val_dice"] is None else float(result["best_val_dice"])

@@ -1,0 +1,187 @@
+"""Units of work: each has a folder, is done by a process of its own, and counts when its `result.json` is there."""
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from ..learning.bound_process import start_bound, stop_bound
+from ..learning.work import BUNDLE_DIR
+from .store import load_json, save_json
+from .work import PARTIAL_FILE, WORK_FILE, do_unit
+
+RESULT_FILE, LOG_FILE = "result.json", "work.log"
+LOOK_EVERY_S = 0.2
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work.
+
+    Attributes:
+        name: its folder below the study's, such as "A/arms/scratch_segresnet/n10_seed0".
+        kind: of `work.KINDS`.
+        work: what `work.do_unit` needs, as JSON.
+        needs: names of units that must have been done.
+    """
+
+    name: str
+    kind: str
+    work: Mapping[str, Any]
+    needs: tuple[str, ...] = field(default=())
+
+    def fingerprint(self, roots: Sequence[str]) -> str:
+        """SHA-256 of what the unit does; the places in `roots` do not count, so a study may be moved."""
+        text = json.dumps({"kind": self.kind, "work": self.work}, sort_keys=True)
+        for root in filter(None, roots):
+            text = text.replace(json.dumps(str(root))[1:-1], "")
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class UnitRunner:
+    """Does units, several at a time, keeps their results and goes on where an earlier run was stopped.
+
+    Args:
+        folder: of the study.
+        roots: folders whose place does not matter, see `Unit.fingerprint`.
+        device: of trainings and tests; None: CUDA where there is one.
+        num_parallel: processes at a time, of one thread each on a CPU; None: as many as usable processors, one with
+            CUDA.
+        own_process: each unit in a process of its own; otherwise one after another in this one.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        roots: Sequence[str] = (),
+        device: str | None = None,
+        num_parallel: int | None = None,
+        own_process: bool = True,
+    ) -> None:
+        self.folder = Path(folder).absolute()
+        self.roots = [str(self.folder), *roots]
+        self.device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.on_cpu = torch.device(self.device).type == "cpu"
+        default = len(os.sched_getaffinity(0)) if self.on_cpu else 1
+        self.num_parallel = default if num_parallel is None else num_parallel
+        if isinstance(self.num_parallel, bool) or not isinstance(self.num_parallel, int) or self.num_parallel < 1:
+            raise ValueError(f"num_parallel={num_parallel!r}: a whole number from 1 is expected")
+        self.own_process = own_process
+        self.failures: dict[str, str] = {}
+
+    def result(self, unit: Unit) -> dict[str, Any] | None:
+        """Result of a unit that has been done, else None.
+
+        Raises:
+            ValueError: it was done with other settings.
+        """
+        path = self.folder / unit.name / RESULT_FILE
+        result = load_json(path)
+        if result is not None and result["fingerprint"] != unit.fingerprint(self.roots):
+            raise ValueError(
+                f"{unit.name} was done with other settings or other cases: give a new output_dir, or move "
+                f"{path.parent} away to have it done again"
+            )
+        return result
+
+    def run(self, units: Sequence[Unit], title: str) -> list[dict[str, Any] | None]:
+        """Do what is not done yet; a unit that fails is noted in `failures`, and the others go on.
+
+        Args:
+            units: none needs another of the same list.
+            title: of the progress bar.
+
+        Returns:
+            Result of every unit, None for those that failed.
+        """
+        waiting = [unit for unit in units if self.result(unit) is None]
+        done = len(units) - len(waiting)
+        with tqdm(total=len(units), initial=done, desc=title, unit="unit", smoothing=0.1) as bar:
+            (self._run_apart if self.own_process else self._run_here)(waiting, bar)
+        return [None if unit.name in self.failures else self.result(unit) for unit in units]
+
+    def _run_apart(self, waiting: list[Unit], bar: tqdm) -> None:
+        running: list[tuple[Unit, subprocess.Popen, float]] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.num_parallel:
+                    unit = waiting.pop(0)
+                    if self._lacks_something(unit):
+                        bar.update()
+                        continue
+                    running.append((unit, self._start(unit), time.monotonic()))
+                for entry in [entry for entry in running if entry[1].poll() is not None]:
+                    running.remove(entry)
+                    unit, process, start = entry
+                    stop_bound(process)
+                    if process.returncode == 0:
+                        self._conclude(unit, time.monotonic() - start)
+                    else:
+                        self._fail(unit, self._last_words(unit, process.returncode))
+                    bar.update()
+                time.sleep(LOOK_EVERY_S)
+        finally:
+            for _, process, _ in running:
+                stop_bound(process)
+
+    def _run_here(self, waiting: list[Unit], bar: tqdm) -> None:
+        for unit in waiting:
+            if not self._lacks_something(unit):
+                start = time.monotonic()
+                try:
+                    do_unit(self._prepare(unit))
+                    self._conclude(unit, time.monotonic() - start)
+                except (ValueError, OSError, RuntimeError) as error:
+                    self._fail(unit, f"{type(error).__name__}: {error}")
+            bar.update()
+
+    def _lacks_something(self, unit: Unit) -> bool:
+        missing = [name for name in unit.needs if not (self.folder / name / RESULT_FILE).is_file()]
+        if missing:
+            self._fail(unit, f"needs {', '.join(missing)}, which has not been done")
+        return bool(missing)
+
+    def _prepare(self, unit: Unit) -> Path:
+        folder = self.folder / unit.name
+        save_json(folder / WORK_FILE, {"kind": unit.kind, "work": unit.work, "device": self.device})
+        return folder
+
+    def _start(self, unit: Unit) -> subprocess.Popen:
+        folder = self._prepare(unit)
+        paths = [str(BUNDLE_DIR), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        if self.on_cpu:
+            threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+            environment |= {**threads, "OMP_WAIT_POLICY": "PASSIVE"}
+        return start_bound([sys.executable, "-m", "igtv.study.work", str(folder)], folder / LOG_FILE, environment)
+
+    def _conclude(self, unit: Unit, seconds: float) -> None:
+        """Make what the work left the result: with it, the unit counts as done."""
+        folder = self.folder / unit.name
+        content = {"unit": unit.name, "kind": unit.kind, "seconds": round(seconds, 1)}
+        content |= load_json(folder / PARTIAL_FILE) | {"fingerprint": unit.fingerprint(self.roots)}
+        save_json(folder / RESULT_FILE, content)
+        (folder / PARTIAL_FILE).unlink()
+
+    def _last_words(self, unit: Unit, code: int) -> str:
+        if code < 0 or code > 128:
+            return f"ended by signal {-code if code < 0 else code - 128}"
+        lines = (self.folder / unit.name / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+        last = next((line for line in reversed(lines) if line.strip()), f"code {code}")
+        return f"{last} (log: {unit.name}/{LOG_FILE})"
+
+    def _fail(self, unit: Unit, reason: str) -> None:
+        self.failures[unit.name] = reason
+        logger.error("%s failed: %s", unit.name, reason)
