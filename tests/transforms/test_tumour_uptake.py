@@ -13,7 +13,9 @@ def slab(tumour=0.5, surroundings=-0.8):
     return {"image": image, "label": label, "case": "P1"}
 
 
-@pytest.mark.parametrize(("factor", "inside"), [(0.0, -0.8), (0.5, -0.15), (1.0, 0.5), (1.2, 0.76), (2.0, 1.0)])
+@pytest.mark.parametrize(
+    ("factor", "inside"), [(-0.1, -0.93), (0.0, -0.8), (0.5, -0.15), (1.0, 0.5), (1.2, 0.76), (2.0, 1.0)]
+)
 def test_contrast_is_multiplied(factor, inside):
     data = slab()
     before = data["image"].clone()

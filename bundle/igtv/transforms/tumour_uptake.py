@@ -24,7 +24,7 @@ class RandTumourUptaked(RandomizableTransform, MapTransform):
         image_key: of the image (2, H, W, S), channel 1 PET, scaled linearly to `lower`..`upper`.
         label_key: of the label (1, H, W, S), tumour where above 0.5.
         prob: of a change.
-        factor_range: factor on the contrast, from-to, drawn evenly.
+        factor_range: factor on the contrast, from-to, drawn evenly; below 0 the tumour becomes colder than what surrounds it.
         ring_px: width of the ring in pixels.
         edge_sigma_px: standard deviation of the blur of the label in pixels.
         lower, upper: the range, values beyond it are cut.
@@ -43,8 +43,8 @@ class RandTumourUptaked(RandomizableTransform, MapTransform):
     ) -> None:
         MapTransform.__init__(self, [image_key, label_key])
         RandomizableTransform.__init__(self, prob)
-        if not 0 <= factor_range[0] <= factor_range[1]:
-            raise ValueError(f"factor_range={tuple(factor_range)} must go from 0 or more upwards")
+        if not factor_range[0] <= factor_range[1]:
+            raise ValueError(f"factor_range={tuple(factor_range)} must name the smaller factor first")
         self.image_key, self.label_key = image_key, label_key
         self.factor_range = tuple(factor_range)
         self.ring_px = ring_px
