@@ -13,7 +13,8 @@ TRAIN_CONFIG = Path(__file__).resolve().parents[2] / "bundle" / "configs" / "tra
 def build(**probabilities):
     config = json.loads(TRAIN_CONFIG.read_text())
     transforms = config["train"]["random_transforms"]
-    settings = {"patch_size": [32, 32], "spacing_mm": [2.0, 2.0, 3.0]}
+    settings = {key: config[key] for key in ("zoom_range", "uptake_factor_range", "suv_scale_range")}
+    settings |= {"patch_size": [32, 32], "spacing_mm": [2.0, 2.0, 3.0]}
     settings |= {key: 0.8 for key in config if key.endswith("_probability")} | probabilities
     parser = ConfigParser({**settings, "augmentation": {"_target_": "Compose", "transforms": transforms}})
     return parser.get_parsed_content("augmentation")
