@@ -196,9 +196,8 @@ def _check_field(source: SourceCase, kept: tuple[slice, slice, slice]) -> None:
 def _describe_motion(breath, phases_mm, motion: TissueMotion, every_mm, ct_phases) -> dict:
     """Motion as plain values; amplitudes are peak to peak over the mean breath."""
     path = breath.displacement(np.linspace(0.0, 1.0, 101))
-    determinants = [motion.jacobian(d) for d in (*np.diag(every_mm.min(axis=0)), *np.diag(every_mm.max(axis=0)))]
-    extremes = every_mm[[every_mm[:, 2].argmin(), every_mm[:, 2].argmax()]]
-    determinants += [motion.jacobian(d) for d in extremes]
+    ends = every_mm[[*every_mm.argmin(axis=0), *every_mm.argmax(axis=0)]]
+    determinants = [motion.jacobian(d) for d in ends]
     return {
         "phantom": False,
         "breathing": asdict(breath.breathing),

@@ -35,7 +35,7 @@ class BreathingSettings:
     pet_samples_per_cycle: int = 40
     pet_cycles: int = 12
     pet_fwhm_mm: float = 0.0
-    fade_mm: tuple[float, float, float] = (20.0, 20.0, 30.0)
+    fade_mm: tuple[float, float, float] = (12.0, 12.0, 30.0)
     max_strain: float = 0.6
     refuse_cut_tumours: bool = False
 

@@ -7,6 +7,7 @@ that slope: as long as d . grad w < 1 it is one-to-one. The width of the fade is
 a limit (`max_strain`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,7 @@ CORE_MARGIN = 3
 SMOOTHING_VOXELS, SMOOTHING_REACH = 1.0, 2.0
 BONE_HU, SMALLEST_BONE_ML = 200.0, 2.0
 AIR_HU, SMALLEST_AIR_ML = -900.0, 10.0
+MORPHOLOGY_STEPS = 2
 # voxels that a cubic interpolation looks beyond its place until it no longer matters
 SPLINE_REACH = 8
 
@@ -227,12 +229,18 @@ def _swept(gtv: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 def tissue_at_rest(ct_hu: np.ndarray, voxel_ml: float) -> np.ndarray:
     """Bone (not calcifications) and the air around the patient, bool (X, Y, Z)."""
-    bone = _large_parts(binary_closing(ct_hu > BONE_HU, iterations=2), SMALLEST_BONE_ML / voxel_ml)
-    parts, _ = label(binary_opening(ct_hu < AIR_HU, iterations=2))
+    bone = _large_parts(_beyond_the_faces(binary_closing, ct_hu > BONE_HU), SMALLEST_BONE_ML / voxel_ml)
+    parts, _ = label(_beyond_the_faces(binary_opening, ct_hu < AIR_HU))
     sizes = np.bincount(parts.ravel())
     faces = np.unique(np.concatenate([part.ravel() for part in (parts[[0, -1]], parts[:, [0, -1]])]))
     outside = [number for number in faces if number and sizes[number] >= SMALLEST_AIR_ML / voxel_ml]
     return bone | np.isin(parts, outside)
+
+
+def _beyond_the_faces(operation: Callable, mask: np.ndarray) -> np.ndarray:
+    """A morphological operation for which the image goes on beyond its faces as it is there."""
+    padded = operation(np.pad(mask, MORPHOLOGY_STEPS, mode="edge"), iterations=MORPHOLOGY_STEPS)
+    return padded[(slice(MORPHOLOGY_STEPS, -MORPHOLOGY_STEPS),) * 3]
 
 
 def _large_parts(mask: np.ndarray, smallest: float) -> np.ndarray:
