@@ -67,9 +67,13 @@ class PacsPairs:
         key = _key(cts, pets)
         if self._decided.get(study_uid, ([], None))[0] != key:
             known = _read(self._path(study_uid))
-            if known.get("series") != key:
+            try:
+                pair = StudyPair(**known["pair"]) if known.get("series") == key else None
+            except (KeyError, TypeError):  # a damaged decision is made again
+                pair = None
+            if pair is None:
                 return None
-            self._keep(study_uid, key, StudyPair(**known["pair"]))
+            self._keep(study_uid, key, pair)
         return self._decided[study_uid][1]
 
     def of_study(self, study_uid: str, listing: Listing) -> StudyPair:

@@ -1,5 +1,6 @@
 """Nobody waits for a PACS that does not answer, but those who need its volumes."""
 
+import json
 import threading
 import time
 from types import SimpleNamespace
@@ -116,3 +117,15 @@ def test_a_choice_of_a_person_needs_no_pacs(store, tmp_path):
     (tmp_path / "data" / "pairs.json").write_text(f'{{"{OTHER_CT}": "{SECOND_PET}"}}')
     assert at_once(store.case_ids) == [CT, OTHER_CT]
     assert at_once(store.resolve, SECOND_PET) == (OTHER_CT, "pet")
+
+
+def test_a_damaged_decision_is_none(store, tmp_path):
+    listing = store._listing.get()
+    key = sorted([uid, 3] for uid in (OTHER_CT, FIRST_PET, SECOND_PET))
+    path = tmp_path / "data" / "cache" / "pairs" / "1.2.2.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for content in ({"series": key}, {"series": key, "pair": {"ct": OTHER_CT}}, []):
+        path.write_text(json.dumps(content))
+        assert store._pairs.known("1.2.2", listing) is None and at_once(store.case_ids) == [CT]
+    path.write_text(json.dumps({"series": key, "pair": {"ct": OTHER_CT, "pet": FIRST_PET, "reason": ""}}))
+    assert at_once(store.case_ids) == [CT, OTHER_CT]
