@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .outcome import OUTCOMES, Row, choose_rows, paired_outcome
+from .outcome import OUTCOMES, Row, choose_rows, comparable, paired_outcome
 from .plan import TRAINED, UNTRAINED, StudyPlan
 
 
@@ -35,7 +35,7 @@ def compare_all(plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int], seed
     for question, first, second in pairs(plan):
         for size in sizes:
             chosen = [choose_rows(rows, arm, size) for arm in (first, second)]
-            if not all(chosen):
+            if not comparable(*chosen):
                 continue
             for metric in OUTCOMES:
                 numbers = paired_outcome(*chosen, metric, plan.resamples, seed)

@@ -16,7 +16,7 @@ def measured_cost(results: Sequence[Mapping[str, Any]], processes: int) -> dict[
         processes: that ran at a time.
 
     Returns:
-        by_kind: {kind: {"units", "seconds", "seconds_per_unit"}}; seconds_per_step (validation included),
+        by_kind: {kind: {"units", "seconds", "seconds_per_unit", "cpu_seconds"}}; seconds_per_step (with validation),
         seconds_around_training (start of the process, reading of its cases), seconds_per_tested_case, seconds_total,
         hours_total (of one process), hours_elapsed (with `processes`), processes.
     """
@@ -30,6 +30,7 @@ def measured_cost(results: Sequence[Mapping[str, Any]], processes: int) -> dict[
             "units": len(found),
             "seconds": round(seconds, 1),
             "seconds_per_unit": round(seconds / len(found), 1),
+            "cpu_seconds": round(sum(result.get("cpu_seconds", 0.0) for result in found), 1),
         }
     trainings = kinds.get("train", [])
     total = sum(entry["seconds"] for entry in by_kind.values())

@@ -113,7 +113,7 @@ def breathing_data(
 ) -> StudyData:
     """Make Data B below `folder`: IGTV cases out of the real CT, PET and GTV of `patients_dir`.
 
-    The patients that the source keeps for validation (its list `validation` or `testing`, or fold 0) are tested on,
+    The patients that are kept apart (the lists `validation` and `testing`, or fold 0) are tested on,
     with every breathing cycle; of the others, `breathing_validation_patients` drawn by the seed of `plan.breathing`
     validate and the rest is the pool, with one cycle each. The static GTV contours of the pool pre-train.
 
@@ -134,8 +134,9 @@ def breathing_data(
         },
     )
     made = read_datalist(folder / "dataset.json")
-    tested = {item.patient for item in _held_out(source)}
-    learned = sorted({item.patient for item in source.training if item.label} - tested)
+    tested = {item.patient for item in _held_out(made)}
+    sources = {item.patient: item for item in (*source.training, *source.validation, *source.testing) if item.label}
+    learned = sorted(set(sources) - tested)
     cycles: dict[str, list[Case]] = {}
     for item in (*made.training, *made.validation, *made.testing):
         if item.patient not in tested and item.patient not in learned:
@@ -151,7 +152,7 @@ def breathing_data(
     order = np.random.default_rng(plan.breathing["seed"]).permutation(len(learned))
     validating = {learned[index] for index in order[:count]}
     pool = [patient for patient in learned if patient not in validating]
-    static = {item.patient: _case(item, "static_") for item in source.training if item.label}
+    static = {patient: _case(item, "static_") for patient, item in sources.items()}
     return StudyData(
         pretraining=[static[patient] for patient in pool] + list(phantom_pretraining),
         pretraining_validation=[static[patient] for patient in sorted(validating)],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .outcome import Row, choose_rows, paired_outcome
+from .outcome import Row, choose_rows, comparable, paired_outcome
 
 YES, NO, OPEN = "supported", "contradicted", "not decided"
 
@@ -29,7 +29,7 @@ def decide(
         The rule with `verdict`, `difference` and `no_loss`; None where an arm has not been tested.
     """
     first, second = (choose_rows(rows, rule[side], size) for side in ("first", "second"))
-    if not first or not second:
+    if not comparable(first, second):
         return None
     difference = paired_outcome(first, second, rule["metric"], resamples, seed)
     verdict = OPEN

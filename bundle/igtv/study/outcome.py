@@ -85,8 +85,8 @@ def paired_outcome(
     """Mean of first - second over patients, with its 95 % interval and the difference of every common seed.
 
     Args:
-        first, second: rows of two arms at one size. Where both have seeds, those that both have count; an arm that
-            has one seed alone (such as the GTV model as it is) is set against all of the other's.
+        first, second: rows of two arms at one size. Seeds that both have count; an arm without labelled patients
+            (size 0, such as the GTV model as it is) is set against all seeds of the other.
         metric: column.
         resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -94,22 +94,32 @@ def paired_outcome(
     Raises:
         ValueError: different patients, or no common seed.
     """
-    seeds = [{row["seed"] for row in rows} for rows in (first, second)]
-    common = seeds[0] & seeds[1]
-    if min(len(found) for found in seeds) > 1 or (common and len(seeds[0]) == len(seeds[1])):
-        if not common:
-            raise ValueError(f"no common seed: {sorted(seeds[0])} and {sorted(seeds[1])}")
-        first, second = ([row for row in rows if row["seed"] in common] for rows in (first, second))
+    first, second = _of_common_seeds(first, second)
+    if not first:
+        raise ValueError("the two arms have no seed in common")
     values, others = per_patient(first, metric), per_patient(second, metric)
     if set(values) != set(others):
         only = sorted(set(values) ^ set(others))
         raise ValueError(f"the two arms were tested on different patients: {', '.join(only[:5])}")
     numbers = paired_difference(list(values.values()), list(others.values()), resamples=resamples, seed=seed)
     by_seed = {}
-    for number in sorted(common):
+    for number in sorted({row["seed"] for row in first} & {row["seed"] for row in second}):
         pair = [per_patient([row for row in rows if row["seed"] == number], metric) for rows in (first, second)]
         by_seed[str(number)] = _mean([pair[0][patient] - pair[1][patient] for patient in pair[0]])
     return numbers | {"by_seed": by_seed}
+
+
+def comparable(first: Sequence[Row], second: Sequence[Row]) -> bool:
+    """Whether two arms were both tested, with a seed in common."""
+    return all(_of_common_seeds(first, second))
+
+
+def _of_common_seeds(first: Sequence[Row], second: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows of the seeds that both arms have; an arm without labelled patients has no seed to share."""
+    if any(row["size"] == 0 for row in (*first, *second)):
+        return list(first), list(second)
+    common = {row["seed"] for row in first} & {row["seed"] for row in second}
+    return tuple([row for row in rows if row["seed"] in common] for rows in (first, second))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from ..phantom.settings import GENERATOR_VERSION
 from .plan import StudyPlan
 from .store import load_json, save_json
 
-REGISTRATION_FILE = "registration.json"
+REGISTRATION_FILE, UNREGISTERED_FILE = "registration.json", "unregistered.json"
 # answers are measured with them, but they change no result
 NOT_REGISTERED = ("scale",)
 
@@ -87,6 +87,23 @@ def refuse_changes(registration: Mapping[str, Any] | None, content: Mapping[str,
             f"the study differs from what was registered on {registration['registered']}: {'; '.join(different)}. Give "
             "a new output_dir for a new study, or --allow_unregistered True, which every table will say"
         )
+
+
+def unregistered(folder: str | Path, content: Mapping[str, Any]) -> list[str]:
+    """How the study differs from what is registered in its folder; empty when it does not."""
+    registration = read_registration(folder)
+    return ["nothing is registered"] if registration is None else differences(registration["content"], content)
+
+
+def remember_changes(folder: str | Path, changed: Sequence[str]) -> None:
+    """Note for good that units were run that are not as registered."""
+    known = remembered_changes(folder)
+    save_json(Path(folder) / UNREGISTERED_FILE, {"changes": list(dict.fromkeys([*known, *changed]))})
+
+
+def remembered_changes(folder: str | Path) -> list[str]:
+    """What `remember_changes` noted."""
+    return (load_json(Path(folder) / UNREGISTERED_FILE) or {"changes": []})["changes"]
 
 
 def differences(registered: Any, current: Any, where: str = "") -> list[str]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from .plan import StudyPlan, plan_from
 from .registration import (
     NotRegistered,
     content_digest,
-    differences,
     read_registration,
     refuse_changes,
     register,
     registered_content,
+    remember_changes,
+    remembered_changes,
+    unregistered,
 )
 from .report import Findings, write_report
 from .store import load_json
@@ -109,7 +112,6 @@ class Study:
         roots = [] if self.patients_dir is None else [str(self.patients_dir)]
         self.runner = UnitRunner(self.folder, roots, device, num_parallel, own_process)
         self.allow_unregistered = False
-        self.unregistered: list[str] = []
         self.findings: dict[str, Any] = {}
         self._branches: list[Branch] = []
 
@@ -144,20 +146,17 @@ class Study:
         if calibration is None:
             raise NotRegistered("there is no calibration to rest the registration on: run the stage calibration first")
         summary = {"sha256": content_digest(calibration), "checks": calibration["checks"]}
-        register(self.folder, self._content(), summary)
+        register(self.folder, self.content, summary)
 
     def check_registration(self) -> None:
         """Refuse to go on with something that is not registered, or note that it is not."""
-        registration = read_registration(self.folder)
         if not self.allow_unregistered:
-            refuse_changes(registration, self._content())
+            refuse_changes(read_registration(self.folder), self.content)
             return
-        changed = ["nothing is registered"]
-        if registration is not None:
-            changed = differences(registration["content"], self._content())
-        for line in changed:
-            logger.warning("not registered: %s", line)
-        self.unregistered = changed
+        changed = unregistered(self.folder, self.content)
+        if changed:
+            logger.warning("going on with what is not registered: %s", "; ".join(changed))
+            remember_changes(self.folder, changed)
 
     def pretraining(self) -> None:
         """Train on the GTV cases, once per architecture."""
@@ -186,24 +185,22 @@ class Study:
 
     def report(self) -> None:
         """Tables, curves, pictures, decisions, costs."""
-        if not self.unregistered:
-            registration = read_registration(self.folder)
-            changed = ["nothing is registered"]
-            if registration is not None:
-                changed = differences(registration["content"], self._content())
-            self.unregistered = changed
         findings = Findings(
             plan=self.plan,
             branches=self.branches,
             tests={branch.letter: self._done(branch) for branch in self.branches},
             runner=self.runner,
             registration=read_registration(self.folder),
-            unregistered=self.unregistered,
+            unregistered=list(
+                dict.fromkeys([*remembered_changes(self.folder), *unregistered(self.folder, self.content)])
+            ),
             full_plan=full_plan() if self.plan.scale != "full" else self.plan,
         )
         self.findings = write_report(self.folder, findings)
 
-    def _content(self) -> dict[str, Any]:
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """What is registered, or has to equal it."""
         return registered_content(self.plan, {branch.letter: branch.data.digest() for branch in self.branches})
 
     def _tests(self, branch: Branch) -> tuple[list[Unit], dict[Cell, Unit]]:

@@ -170,8 +170,10 @@ class UnitRunner:
     def _conclude(self, unit: Unit, seconds: float) -> None:
         """Make what the work left the result: with it, the unit counts as done."""
         folder = self.folder / unit.name
-        content = {"unit": unit.name, "kind": unit.kind, "seconds": round(seconds, 1)}
-        content |= load_json(folder / PARTIAL_FILE) | {"fingerprint": unit.fingerprint(self.roots)}
+        made = load_json(folder / PARTIAL_FILE)
+        seconds = max(seconds, made.get("training_seconds", 0.0))  # a training that was resumed took longer than this
+        content = {"unit": unit.name, "kind": unit.kind, "seconds": round(seconds, 1), **made}
+        content["fingerprint"] = unit.fingerprint(self.roots)
         save_json(folder / RESULT_FILE, content)
         (folder / PARTIAL_FILE).unlink()
 

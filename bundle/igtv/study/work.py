@@ -6,6 +6,7 @@
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -112,7 +113,9 @@ def do_unit(folder: str | Path) -> None:
     """Do the unit of a folder."""
     folder = Path(folder)
     content = load_json(folder / WORK_FILE)
-    save_json(folder / PARTIAL_FILE, KINDS[content["kind"]](folder, content["work"], content["device"]))
+    start = time.process_time()
+    result = KINDS[content["kind"]](folder, content["work"], content["device"])
+    save_json(folder / PARTIAL_FILE, {**result, "cpu_seconds": round(time.process_time() - start, 1)})
 
 
 def _measure(folder: Path, cases, mask_of: Callable[[Mapping], Any]) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""Means, paired differences and decisions against numbers worked out by hand."""
+
+import numpy as np
+import pytest
+from igtv.study.comparisons import compare_all, pairs
+from igtv.study.decisions import NO, OPEN, YES, decide
+from igtv.study.outcome import OUTCOMES, arm_summary, choose_rows, paired_outcome, per_patient, read_test
+from igtv.study.plan import plan_from
+
+RULE = {"name": "H", "question": "?", "metric": "dice", "first": "one", "second": "two", "above": 0.0, "hoped": 0.08}
+
+
+def rows_of(arm, values, size=10, cycles=1):
+    """values: {seed: [value of patient 0, 1, ...]}; every patient `cycles` times."""
+    return [
+        {"arm": arm, "size": size, "seed": seed, "case": f"p{number}_{cycle}", "patient": f"p{number}"}
+        | dict.fromkeys(OUTCOMES, value)
+        for seed, column in values.items()
+        for number, value in enumerate(column)
+        for cycle in range(cycles)
+    ]
+
+
+def test_seeds_are_averaged_within_a_patient_first():
+    rows = rows_of("one", {0: [0.2, 0.6], 1: [0.4, 0.8]})
+    assert per_patient(rows, "dice") == pytest.approx({"p0": 0.3, "p1": 0.7})
+    summary = arm_summary(rows, "dice", resamples=500)
+    assert summary["mean"] == pytest.approx(0.5) and summary["n"] == 2
+    assert summary["by_seed"] == pytest.approx({"0": 0.4, "1": 0.6})
+    assert (summary["ci_low"], summary["ci_high"]) == pytest.approx((0.3, 0.7))  # both patients, or one of them twice
+
+
+def test_cycles_of_a_patient_do_not_narrow_the_interval():
+    generator = np.random.default_rng(0)
+    values = generator.uniform(0.2, 0.9, 8).tolist()
+    one, four = (arm_summary(rows_of("one", {0: values}, cycles=cycles), "dice", 2000) for cycles in (1, 4))
+    assert one == four
+
+
+def test_a_paired_difference_by_hand():
+    first = rows_of("one", {0: [0.5, 0.7, 0.9], 1: [0.7, 0.7, 0.7], 7: [0.0, 0.0, 0.0]})
+    second = rows_of("two", {0: [0.4, 0.7, 0.5], 1: [0.6, 0.5, 0.5]})
+    found = paired_outcome(first, second, "dice", resamples=2000)  # seed 7 has no partner
+    assert found["mean_difference"] == pytest.approx(np.mean([0.1, 0.1, 0.3]))
+    assert found["by_seed"] == pytest.approx({"0": 0.5 / 3, "1": 0.5 / 3})
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.1, 0.3), abs=0.04)
+    assert found["n"] == 3
+
+
+def test_arms_that_cannot_be_paired_are_refused():
+    first, second = rows_of("one", {0: [0.5, 0.7]}), rows_of("two", {1: [0.5, 0.7]})
+    with pytest.raises(ValueError, match="no seed in common"):
+        paired_outcome(first, second, "dice")
+    with pytest.raises(ValueError, match="different patients: p2"):
+        paired_outcome(first, rows_of("two", {0: [0.5, 0.7, 0.1]}), "dice")
+    unlabelled = rows_of("two", {0: [0.1, 0.2]}, size=0)  # the GTV model is set against all seeds
+    both = first + rows_of("one", {1: [0.7, 0.9]})
+    assert paired_outcome(both, unlabelled, "dice", 200)["mean_difference"] == pytest.approx(0.55)
+
+
+def test_an_arm_without_labels_counts_at_every_size():
+    rows = rows_of("one", {0: [0.5]}, size=0) + rows_of("two", {0: [0.5]}, size=5)
+    assert len(choose_rows(rows, "one", 5)) == len(choose_rows(rows, "one", 40)) == 1
+    assert choose_rows(rows, "two", 40) == []
+
+
+@pytest.mark.parametrize(("gain", "verdict", "hoped"), [(0.1, YES, True), (0.03, YES, False), (-0.1, NO, False)])
+def test_verdicts(gain, verdict, hoped):
+    base = np.linspace(0.3, 0.8, 12)
+    rows = rows_of("two", {0: base}) + rows_of("one", {0: base + gain + 0.01 * np.sin(np.arange(12))})
+    decision = decide(RULE, rows, 10, 1000)
+    assert (decision["verdict"], decision["reaches_hoped"]) == (verdict, hoped)
+
+
+def test_an_interval_over_zero_decides_nothing():
+    base = np.linspace(0.3, 0.8, 12)
+    rows = rows_of("two", {0: base}) + rows_of("one", {0: base + 0.1 * np.sin(np.arange(12))})
+    assert decide(RULE, rows, 10, 1000)["verdict"] == OPEN
+    assert decide(RULE, rows, 5, 1000) is None  # nothing was tested there
+
+
+def test_a_gain_bought_with_a_loss_is_no_support():
+    base = np.linspace(0.3, 0.8, 12)
+    rows = rows_of("two", {0: base}) + rows_of("one", {0: base + 0.1})
+    for row in rows:
+        if row["arm"] == "one":
+            row["coverage"] = row["coverage"] - 0.13  # a net loss of 0.03
+    for margin, verdict, held in ((0.02, OPEN, False), (0.04, YES, True)):
+        rule = RULE | {"no_loss_metric": "coverage", "no_loss_margin": margin}
+        decision = decide(rule, rows, 10, 1000)
+        assert (decision["verdict"], decision["no_loss"]["held"]) == (verdict, held)
+
+
+def test_comparisons_change_one_thing_at_a_time(choices):
+    plan = plan_from(choices("full"))
+    found = set(pairs(plan))
+    assert ("pre-training", "pretrained_cipa_A", "scratch_cipa_A") in found
+    assert ("slice interaction", "pretrained_rectified_A", "pretrained_rectified_none") in found
+    assert ("fusion", "scratch_cipa_none", "scratch_rectified_none") in found
+    assert ("our network or a CNN", "pretrained_rectified_A", "pretrained_segresnet") in found
+    assert ("learning from IGTV", "pretrained_rectified_A", "margin_rectified_A") in found
+    assert sum(question == "slice interaction" for question, *_ in found) == 4
+    rows = rows_of("scratch_cipa_A", {0: [0.5, 0.6]}) + rows_of("scratch_cipa_none", {0: [0.4, 0.5]})
+    table = compare_all(plan, rows, [10])
+    assert {(entry["first"], entry["second"]) for entry in table} == {("scratch_cipa_A", "scratch_cipa_none")}
+    assert [entry["metric"] for entry in table] == list(OUTCOMES)
+
+
+def test_empty_cells_are_nan(tmp_path):
+    (tmp_path / "metrics.csv").write_text("case,patient,dice,coverage\nc,p,0.5,\n")
+    (row,) = read_test(tmp_path, "one", 5, 2)
+    assert (row["arm"], row["size"], row["seed"], row["patient"], row["dice"]) == ("one", 5, 2, "p", 0.5)
+    assert np.isnan(row["coverage"])

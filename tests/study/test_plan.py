@@ -1,0 +1,85 @@
+"""The choices of a study: what is refused, and that the shipped full study is what the documents say."""
+
+import pytest
+from igtv.study.branch import Branch
+from igtv.study.cost import measured_cost, placeholder_data, projected_hours, study_size
+from igtv.study.plan import plan_from
+
+
+def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
+    plan = plan_from(choices("full"))
+    assert list(plan.sizes) == [5, 10, 20, 40] and plan.main_size == 10
+    assert len(plan.seeds) >= 3 and plan.testing_cases >= 100
+    assert set(plan.architectures) == {"rectified_A", "rectified_none", "cipa_A", "cipa_none", "segresnet"}
+    assert plan.scratch_steps >= plan.finetuning_steps
+    assert {rule["name"]: rule["hoped"] for rule in plan.hypotheses} == {"H1": 0.08, "H2": 0.05}
+    assert len(plan.tuning["scratch"]) == len(plan.tuning["pretrained"])  # as many tries for both
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scale": "tiny"}, "scale='tiny'"),
+        ({"main_size": 3}, "main_size=3 is not among sizes"),
+        ({"seeds": [1, 1]}, "none twice"),
+        ({"scratch_steps": 2, "finetuning_steps": 4}, "must not get less"),
+        ({"recipe": {"epochs": 2, "learing_rate": 0.1}}, "did you mean 'learning_rate'"),
+        ({"scratch_settings": {"model_path": "model.pt"}}, "the study itself sets 'model_path'"),
+        ({"main_architectures": ["unet"]}, "not among"),
+        ({"tuning": {"seed": 0, "scratch": [], "pretrained": []}}, "tuning seed 0 is among"),
+        ({"phantom_seeds": dict.fromkeys(("pretraining", "pool", "validation", "testing", "calibration"), 1)}, "share"),
+        (
+            {"hypotheses": [{"name": "H", "first": "pretrained_unet", "second": "scratch_segresnet"}]},
+            "'pretrained_unet' is no arm",
+        ),
+    ],
+)
+def test_choices_that_cannot_be_are_named(choices, changes, message):
+    with pytest.raises(ValueError, match=message):
+        plan_from(choices(**changes))
+
+
+def test_arms_differ_in_nothing_unasked(choices, tmp_path):
+    """finetune.json brings sampling, epochs and freezing of its own: a pre-trained arm must not get them by it."""
+    plan = plan_from(choices("full"))
+    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    cells = {cell.arm: cell for cell in branch.network_cells() if cell.size == 10 and cell.seed == 0}
+    scratch, pretrained = (branch.arm(cells[f"{init}_rectified_A"], {}) for init in ("scratch", "pretrained"))
+    assert scratch.work["settings"] == pretrained.work["settings"]
+    assert {"frozen_epochs", "end_probability", "epochs", "learning_rate"} <= set(scratch.work["settings"])
+    assert scratch.work["training"] == pretrained.work["training"]
+    assert scratch.work["model_path"] is None
+    assert pretrained.work["model_path"].endswith("A/pretraining/rectified_A/model.pt")
+    without = branch.arm(cells["scratch_rectified_none"], {}).work["settings"]
+    assert {key for key, value in without.items() if scratch.work["settings"].get(key) != value} == {"sim"}
+
+
+def test_grid_is_full_at_the_main_size_and_holds_the_main_arms_elsewhere(choices, tmp_path):
+    plan = plan_from(choices("full"))
+    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    cells = branch.network_cells()
+    assert sum(cell.size == 10 for cell in cells) == 2 * 5 * 3
+    assert sum(cell.size != 10 for cell in cells) == 2 * 2 * 3 * 3
+    assert len(branch.candidates()) == 2 * 2 * 2  # our network and the CNN, two inits, two candidates each
+
+
+def test_cost_is_reckoned_from_rates():
+    results = [
+        {"kind": "train", "seconds": 30.0, "training_seconds": 20.0, "steps": 40, "cpu_seconds": 25.0},
+        {"kind": "test_network", "seconds": 12.0, "cases": 6},
+    ]
+    cost = measured_cost(results, processes=2)
+    assert (cost["seconds_per_step"], cost["seconds_around_training"], cost["seconds_per_tested_case"]) == (0.5, 10, 2)
+    assert cost["seconds_total"] == 42 and cost["by_kind"]["train"]["cpu_seconds"] == 25
+    size = {"steps": 7200, "trainings": 360, "tested_cases": 3600}
+    assert projected_hours(size, cost) == pytest.approx((3600 + 3600 + 7200) / 3600 / 2)
+    assert projected_hours(size, measured_cost([], 2)) is None
+
+
+def test_size_of_the_full_study(choices, tmp_path):
+    plan = plan_from(choices("full"))
+    branch = Branch("A", plan, placeholder_data(plan, "A", plan.testing_cases), tmp_path, plan.sizes, plan.recipe)
+    size = study_size(plan, [branch])
+    arms = 5 * 2 * 3 + 2 * 2 * 3 * 3
+    assert size["trainings"] == 5 + arms + 8 + 1
+    assert size["steps"] == 5 * plan.pretraining_steps + (arms + 8 + 1) * plan.scratch_steps

@@ -1,0 +1,123 @@
+"""The whole study on phantoms of seconds: every stage, its files, and what a second run does."""
+
+import csv
+import json
+
+import pytest
+from igtv.study import units
+from igtv.study.data import breathing_data
+from igtv.study.plan import plan_from
+from igtv.study.registration import NotRegistered
+from igtv.study.study import STAGES, run_study
+from matplotlib.image import imread
+
+MACHINE = {"device": "cpu", "own_process": False, "num_parallel": 1}
+
+
+@pytest.fixture(scope="module")
+def study_choices(choices):
+    """Two networks of ours; the other one is in `test_another_network`."""
+    values = choices()
+    values["architectures"] = {name: values["architectures"][name] for name in ("rectified_A", "rectified_none")}
+    return values
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, study_choices):
+    """Folder and findings of a whole study."""
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.raises(NotRegistered, match="calibration first"):
+        run_study(folder, ["data", "registration"], **MACHINE, **study_choices)
+    with pytest.raises(NotRegistered, match="nothing is registered"):
+        run_study(folder, ["arms"], **MACHINE, **study_choices)
+    return folder, run_study(folder, STAGES, **MACHINE, **study_choices)
+
+
+def test_every_cell_of_the_grid_is_tested(finished, study_choices):
+    folder, findings = finished
+    table = findings["data"]["A"]
+    assert table["network_tests"] == {"done": 2 * 2 * 2, "of": 2 * 2 * 2} and not findings["failures"]
+    with open(folder / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    arms = {(row["arm"], row["size"]) for row in rows}
+    assert ("zero_shot_rectified_A", "0") in arms and ("margin_rectified_none", "1") in arms
+    assert {("scratch_rectified_A", "1"), ("pretrained_rectified_none", "2"), ("threshold", "2")} <= arms
+    assert len(rows) == (8 + 2 + 4 + 2) * study_choices["testing_cases"]
+    assert {entry["metric"] for entry in table["comparisons"]} >= {"dice", "dice_ends", "coverage"}
+    assert [decision["name"] for decision in table["decisions"]] == ["H1", "H2"]
+    assert json.loads((folder / "study.json").read_text())["cost"]["full_study"]["A"]["trainings"] > 60
+
+
+def test_nobody_is_both_learned_from_and_tested(finished):
+    folder, _ = finished
+    for path in folder.glob("A/arms/*/*/work.json"):
+        work = json.loads(path.read_text())["work"]
+        learned = {case["patient"] for part in ("training", "validation") for case in work[part]}
+        tested = json.loads((folder / "A/test/threshold/n01_seed0/work.json").read_text())["work"]["cases"]
+        assert not learned & {case["patient"] for case in tested}
+
+
+def test_pictures_and_page(finished):
+    folder, findings = finished
+    pictures = [folder / "A/curves.png", folder / "A/calibration.png"]
+    pictures += [folder / path for path in findings["data"]["A"]["pictures"]]
+    assert len(pictures) >= 3
+    for path in pictures:
+        assert imread(path).std() > 0.01, path
+    page = (folder / "report.html").read_text()
+    assert "H2" in page and "data:image/" in page and "<script" not in page
+    assert "Registered" in page and "Not as registered" not in page
+    assert str(folder) not in page  # no path of the machine goes out with it
+
+
+def test_a_second_run_reads_only_and_a_changed_one_is_refused(finished, study_choices, monkeypatch):
+    folder, findings = finished
+
+    def never(*_):
+        raise AssertionError("nothing is left to be done")
+
+    monkeypatch.setattr(units, "do_unit", never)
+    again = run_study(folder, STAGES, **MACHINE, **study_choices)
+    assert again["data"]["A"]["arms"] == findings["data"]["A"]["arms"]
+    changed = study_choices | {"scratch_steps": 4}
+    with pytest.raises(NotRegistered, match="plan.scratch_steps: 2 -> 4"):
+        run_study(folder, ["arms"], **MACHINE, **changed)
+    with pytest.raises(ValueError, match="stages=.'all'.: choose among data, calibration"):
+        run_study(folder, ["all"], **MACHINE, **study_choices)
+
+
+def test_what_is_not_registered_is_said_in_every_table(finished, study_choices):
+    folder, _ = finished
+    more = study_choices | {"hypotheses": study_choices["hypotheses"][:1]}
+    findings = run_study(folder, ["test", "report"], allow_unregistered=True, **MACHINE, **more)
+    assert any("hypotheses" in line for line in findings["registration"]["differs"])
+    page = (folder / "report.html").read_text()
+    assert "Not as registered" in page and "All arms (not as registered)" in page
+
+
+def test_another_network(tmp_path, choices):
+    """SegResNet is trained, fine-tuned and tested by the same units."""
+    values = choices(sizes=[1], breathing_sizes=[1], main_size=1, testing_cases=1)
+    stages = ["data", "pretraining", "tuning", "arms", "test"]
+    kept = ("rectified_none", "segresnet")
+    values["architectures"] = {name: values["architectures"][name] for name in kept}
+    values |= {"main_architectures": ["rectified_none"], "hypotheses": []}
+    run_study(tmp_path, stages, allow_unregistered=True, **MACHINE, **values)
+    for init in ("scratch", "pretrained"):
+        card = json.loads((tmp_path / f"A/arms/{init}_segresnet/n01_seed0/model.json").read_text())
+        assert card["network"]["variant"] == "segresnet"
+        assert (tmp_path / f"A/test/{init}_segresnet/n01_seed0/result.json").is_file()
+
+
+def test_breathing_patients_are_split_by_patient(tmp_path, choices, simulate_coarsely):
+    source = simulate_coarsely(tmp_path / "patients", "gtv", cases=4, folds=2)
+    values = choices(sizes=[1], breathing_sizes=[1], main_size=1)
+    values["breathing"] = {"seed": 5, "cycles_per_case": 2, "num_workers": 0}
+    data = breathing_data(plan_from(values), tmp_path / "breathing", source)
+    assert len(data.testing) == 4 and len({case["patient"] for case in data.testing}) == 2
+    assert len(data.pool) == len(data.validation) == len(data.pretraining) == 1
+    assert data.pool[0]["patient"] == data.pretraining[0]["patient"] != data.validation[0]["patient"]
+    assert data.pretraining[0]["label"].startswith(str(source))
+    values["breathing_validation_patients"] = 2
+    with pytest.raises(ValueError, match="2 patients to learn from and 2 to test on"):
+        breathing_data(plan_from(values), tmp_path / "breathing", source)

@@ -1,0 +1,96 @@
+"""Units: what is done is done once, a killed training goes on, a failure keeps no other waiting."""
+
+import json
+import sys
+
+import pytest
+from igtv.data.datalist import read_datalist
+from igtv.learning.bound_process import start_bound
+from igtv.study import units
+from igtv.study.branch import Branch
+from igtv.study.data import StudyData
+from igtv.study.plan import plan_from
+from igtv.study.units import Unit, UnitRunner
+from igtv.training.checkpoint_keeper import CheckpointKeeper
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory, simulate_coarsely):
+    folder = simulate_coarsely(tmp_path_factory.mktemp("phantom") / "tiny", "igtv", cases=3, folds=1)
+    items = read_datalist(folder / "dataset.json").training
+    return [{**item.as_case(), "patient": item.patient} for item in items]
+
+
+def threshold_unit(cases, name="A/test/threshold", **changes):
+    work = {"training": cases[:1], "cases": cases[1:], "suv": [3.0, 4.0], "fractions": [0.4], **changes}
+    return Unit(name, "test_threshold", work)
+
+
+def test_a_unit_is_done_once_and_another_one_is_not_taken_for_it(cases, tmp_path):
+    runner = UnitRunner(tmp_path, [], "cpu", own_process=False)
+    (first,) = runner.run([threshold_unit(cases)], "test")
+    table = tmp_path / "A/test/threshold/metrics.csv"
+    assert first["cases"] == 2 and first["chosen"]["kind"] in ("suv", "fraction")
+    assert table.read_text().startswith("case,patient,")
+    table.unlink()
+    (second,) = runner.run([threshold_unit(cases)], "test")
+    assert second == first and not table.exists()  # read, not measured again
+    with pytest.raises(ValueError, match="done with other settings"):
+        runner.run([threshold_unit(cases, suv=[5.0])], "test")
+
+
+def test_a_study_may_be_moved():
+    here, there = (Unit("a", "predict", {"model_path": f"/{home}/study/a/model.pt"}) for home in ("x", "y"))
+    assert here.fingerprint(["/x/study"]) == there.fingerprint(["/y/study"])
+    assert here.fingerprint([]) != there.fingerprint([])
+
+
+def test_a_failure_is_named_and_the_others_go_on(cases, tmp_path):
+    missing = [{**cases[0], "label": str(tmp_path / "none.nii.gz")}]
+    bad = threshold_unit(cases, "A/bad", training=missing)
+    after = Unit("A/after", "test_masks", {}, needs=("A/bad",))
+    runner = UnitRunner(tmp_path, [], "cpu", own_process=False)
+    results = runner.run([bad, threshold_unit(cases)], "test") + runner.run([after], "next")
+    assert [result is None for result in results] == [True, False, True]
+    assert "none.nii.gz" in runner.failures["A/bad"] and "needs A/bad" in runner.failures["A/after"]
+
+
+def test_processes_of_their_own(cases, tmp_path, monkeypatch):
+    """One does its work, one is killed by the system."""
+    killed = threshold_unit(cases, "A/killed")
+
+    def start(command, log, environment):
+        if command[-1].endswith("killed"):
+            command = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+        return start_bound(command, log, environment)
+
+    monkeypatch.setattr(units, "start_bound", start)
+    runner = UnitRunner(tmp_path, [], "cpu", num_parallel=2)
+    results = runner.run([killed, threshold_unit(cases)], "test")
+    assert results[0] is None and results[1]["cases"] == 2
+    assert runner.failures == {"A/killed": "ended by signal 9"}
+
+
+def test_a_killed_training_goes_on_where_it_was(cases, choices, tmp_path, monkeypatch):
+    plan = plan_from(choices())
+    data = StudyData([], [], cases[:2], cases[2:], [], {"training": cases[:1], "validation": cases[2:]})
+    branch = Branch("A", plan, data, tmp_path, plan.sizes, plan.recipe)
+    unit = branch.calibration_scratch("rectified_none", seed=0)
+    runner = UnitRunner(tmp_path, [], "cpu", own_process=False)
+    save = CheckpointKeeper.__call__
+
+    def killed_after_the_first(self, engine):
+        save(self, engine)
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointKeeper, "__call__", killed_after_the_first)
+        assert runner.run([unit], "training") == [None]
+    folder = tmp_path / unit.name
+    assert (folder / "checkpoint.pt").is_file() and "killed" in runner.failures.pop(unit.name)
+    (result,) = runner.run([unit], "training")
+    assert result["epochs"] == 2 and result["steps"] == 2
+    assert len((folder / "training_log.csv").read_text().splitlines()) == 3
+    assert json.loads((folder / "run_manifest.json").read_text())["config"]["resume"] is True
+    left = {path.name for path in folder.iterdir()}
+    assert {"model.pt", "model.json", "result.json"} <= left and not {"checkpoint.pt", "model_last.pt"} & left
