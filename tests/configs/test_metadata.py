@@ -115,6 +115,7 @@ def test_configs_exist_for_every_verb(bundle_dir):
         "multi_gpu_train": "training",
         "real_patients": "training",
         "simulate": "simulating",
+        "simulate_breathing": "simulating",
         "pool": "pooling",
         "export": "exporting",
         "deidentify": "deidentifying",

@@ -40,6 +40,8 @@ def test_phantoms_land_in_the_bundle(bundle_copy, monkeypatch, start, configs):
         made = resolved("dataset_dir", [f"{configs}/simulate.json"], task=task).resolve()
         assert made == resolved("dataset_dir", [f"{configs}/train.json"], task=task).resolve()
         assert made == bundle_copy / "output" / f"phantom_{task}"
+    breathing = resolved("dataset_dir", [f"{configs}/simulate_breathing.json"]).resolve()
+    assert breathing == bundle_copy / "output" / "breathing"
 
 
 def test_from_elsewhere_bundle_root_says_where(bundle_copy, monkeypatch, tmp_path):
