@@ -60,10 +60,11 @@ def _draw_case(row, case: Case) -> None:
             # radiological view: the patient's right side on the left of the picture
             panel.invert_xaxis()
             panel.set_axis_off()
-        panels[0].set_title(f"{name} CT ({case.metadata['ct_kind']})", fontsize=8)
-        panels[1].set_title(f"{name} PET, SUV 0-8", fontsize=8)
-    # it runs on below the other panels, which must not make room for it
-    row[0].text(0.0, -0.08, _caption(case), transform=row[0].transAxes, fontsize=9, in_layout=False)
+        panels[0].set_title(f"\n{name} CT ({case.metadata['ct_kind']})", fontsize=8)
+        panels[1].set_title(f"\n{name} PET, SUV 0-8", fontsize=8)
+    # it runs on above the other panels, which must not make room for it; their titles leave it a line
+    place = {"xycoords": "axes fraction", "xytext": (0, 17), "textcoords": "offset points"}
+    row[0].annotate(_caption(case), (0.0, 1.0), fontsize=9, **place).set_in_layout(False)
 
 
 def _caption(case: Case) -> str:
