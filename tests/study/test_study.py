@@ -30,7 +30,9 @@ def finished(tmp_path_factory, study_choices):
         run_study(folder, ["data", "registration"], **MACHINE, **study_choices)
     with pytest.raises(NotRegistered, match="nothing is registered"):
         run_study(folder, ["arms"], **MACHINE, **study_choices)
-    return folder, run_study(folder, STAGES, **MACHINE, **study_choices)
+    with pytest.raises(NotRegistered, match="not what was expected .*scratch_dice"):
+        run_study(folder, ["calibration", "registration"], **MACHINE, **study_choices)
+    return folder, run_study(folder, STAGES, accept_calibration=True, **MACHINE, **study_choices)
 
 
 def test_every_cell_of_the_grid_is_tested(finished, study_choices):
@@ -77,7 +79,7 @@ def test_a_second_run_reads_only_and_a_changed_one_is_refused(finished, study_ch
         raise AssertionError("nothing is left to be done")
 
     monkeypatch.setattr(units, "do_unit", never)
-    again = run_study(folder, STAGES, **MACHINE, **study_choices)
+    again = run_study(folder, STAGES, accept_calibration=True, **MACHINE, **study_choices)
     assert again["data"]["A"]["arms"] == findings["data"]["A"]["arms"]
     changed = study_choices | {"scratch_steps": 4}
     with pytest.raises(NotRegistered, match="plan.scratch_steps: 2 -> 4"):

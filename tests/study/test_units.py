@@ -77,14 +77,14 @@ def test_a_killed_training_goes_on_where_it_was(cases, choices, tmp_path, monkey
     branch = Branch("A", plan, data, tmp_path, plan.sizes, plan.recipe)
     unit = branch.calibration_scratch("rectified_none", seed=0)
     runner = UnitRunner(tmp_path, [], "cpu", own_process=False)
-    save = CheckpointKeeper.__call__
+    save = CheckpointKeeper.save
 
     def killed_after_the_first(self, engine):
         save(self, engine)
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(CheckpointKeeper, "__call__", killed_after_the_first)
+        patch.setattr(CheckpointKeeper, "save", killed_after_the_first)
         assert runner.run([unit], "training") == [None]
     folder = tmp_path / unit.name
     assert (folder / "checkpoint.pt").is_file() and "killed" in runner.failures.pop(unit.name)

@@ -14,6 +14,7 @@ from .store import load_json
 from .subsets import labelled_subset
 from .units import Unit
 
+OVERLAY_KEYS = ("variant", "fusion", "sim", "sim_radius", "num_slices")
 END_RADIUS = 2  # slices on both sides of an end, the default `sim_radius` of our network
 
 
@@ -174,7 +175,8 @@ class Branch:
         self, name, architecture, steps, settings, seed, training, validation, task="igtv", start=None
     ) -> Unit:
         content = self.plan.architectures[architecture]
-        merged = {**_common_defaults(), **self.recipe, **content.get("network", {}), **settings}
+        other = _settings_of(content.get("overlay"))
+        merged = {**_common_defaults(), **self.recipe, **other, **content.get("network", {}), **settings}
         if content.get("overlay") is not None:
             merged["frozen_epochs"] = 0  # the parts that can rest are those of our network
             merged["train#dataset#end_radius"] = END_RADIUS  # slabs at the ends as for our network
@@ -205,6 +207,12 @@ class Branch:
 
     def _masks(self, unit: Unit) -> str:
         return str(self.folder / unit.name / MASKS_FILE)
+
+
+def _settings_of(overlay: str | None) -> dict[str, Any]:
+    """What the config of another network sets by itself: the recipe is made for ours."""
+    content = {} if overlay is None else load_json(CONFIGS_DIR / overlay)
+    return {key: value for key, value in content.items() if key in OVERLAY_KEYS}
 
 
 def _common_defaults() -> dict[str, Any]:

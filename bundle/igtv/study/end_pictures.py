@@ -47,12 +47,12 @@ def save_end_slices(path: str | Path, case: Mapping[str, str], masks: Mapping[st
     figure = Figure(figsize=(2.1 * len(slices), 2.2 * len(masks) + 0.3), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(masks), len(slices), squeeze=False)
+    for axes, name in zip(panels[0], names, strict=True):
+        axes.set_title(name, fontsize=8)
     for row, (arm, mask) in zip(panels, masks.items(), strict=True):
-        for axes, index, name in zip(row, slices, names, strict=True):
+        for axes, index in zip(row, slices, strict=True):
             planes = [volume[(*window, index)].T for volume in (volumes["ct"], volumes["pet"], label, mask)]
             _draw(axes, planes, suv_max)
-            if row is panels[0]:
-                axes.set_title(name, fontsize=8)
         row[0].set_ylabel(arm.replace("_", " "), fontsize=8)
     figure.suptitle(f"{case['case']}: reference blue, prediction green, PET 0 to SUV {suv_max:.0f}", fontsize=9)
     with replacing(path) as temporary:

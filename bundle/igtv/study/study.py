@@ -46,6 +46,7 @@ def run_study(
     device: str | None = None,
     num_parallel: int | None = None,
     own_process: bool = True,
+    accept_calibration: bool = False,
     allow_unregistered: bool = False,
     **choices: Any,
 ) -> dict[str, Any]:
@@ -60,6 +61,7 @@ def run_study(
         device: of trainings and tests; None: CUDA where there is one.
         num_parallel: processes at a time.
         own_process: see `UnitRunner`.
+        accept_calibration: register although the calibration is not what was expected.
         allow_unregistered: go on although nothing, or something else, is registered.
         **choices: the fields of `StudyPlan`.
 
@@ -74,7 +76,7 @@ def run_study(
     if unknown or not stages:
         raise ValueError(f"stages={list(stages)}: choose among {', '.join(STAGES)}")
     study = Study(output_dir, plan_from(choices), patients_dir, patients_datalist, device, num_parallel, own_process)
-    study.allow_unregistered = allow_unregistered
+    study.allow_unregistered, study.accept_calibration = allow_unregistered, accept_calibration
     for stage in STAGES:
         if stage in stages:
             logger.info("stage %s", stage)
@@ -111,7 +113,7 @@ class Study:
         self.patients_datalist = patients_datalist
         roots = [] if self.patients_dir is None else [str(self.patients_dir)]
         self.runner = UnitRunner(self.folder, roots, device, num_parallel, own_process)
-        self.allow_unregistered = False
+        self.allow_unregistered = self.accept_calibration = False
         self.findings: dict[str, Any] = {}
         self._branches: list[Branch] = []
 
@@ -145,6 +147,17 @@ class Study:
         calibration = load_json(self.folder / PHANTOM / CALIBRATION_FILE)
         if calibration is None:
             raise NotRegistered("there is no calibration to rest the registration on: run the stage calibration first")
+        if not calibration["within_expected"] and not self.accept_calibration:
+            checks = calibration["checks"].items()
+            off = [
+                f"{name} {check['value']:.3f}, expected {check['expected']}"
+                for name, check in checks
+                if not check["within"]
+            ]
+            raise NotRegistered(
+                f"the calibration is not what was expected ({'; '.join(off)}): change phantom_settings and calibrate "
+                "in a new output_dir, or give --accept_calibration True"
+            )
         summary = {"sha256": content_digest(calibration), "checks": calibration["checks"]}
         register(self.folder, self.content, summary)
 
