@@ -9,6 +9,8 @@ import SimpleITK as sitk
 from igtv.dicom.rtstruct_reader import read_contours
 from igtv.dicom.seg_reader import read_segmentation
 
+from .conftest import wait_until
+
 PREFIX = "1.3.6.1.4.1.14519.5.2.1.5168.1900."
 STUDY = PREFIX + "190311276211389538203367070477"
 CT, PET = PREFIX + "672471348177659964935135533244", PREFIX + "475429996794833172294137667411"
@@ -76,6 +78,8 @@ def test_answers_are_on_the_grid_of_the_series_asked_for(client, proposal):
 
 def test_label_is_in_the_pacs_at_full_size(client, pacs, first_label, tmp_path):
     assert "final" in client.datastore()["objects"][CT]["labels"] and client.next_sample("first", {}) == {}
+    # on a slow computer the annotator is answered before the PACS has it
+    wait_until(lambda: len(pacs.modalities()) == 6, 120, "the label in the PACS")
     assert pacs.modalities() == ["CT", "PT", "RTSTRUCT", "RTSTRUCT", "RTSTRUCT", "SEG"]
     info = requests.get(
         f"{client._server_url}/datastore/label/info?label={CT}&tag=final", headers=client._headers, timeout=60
