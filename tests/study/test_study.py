@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+from igtv.learning.durable import locked
 from igtv.study import units
 from igtv.study.data import breathing_data
 from igtv.study.plan import plan_from
@@ -95,6 +96,11 @@ def test_what_is_not_registered_is_said_in_every_table(finished, study_choices):
     assert any("hypotheses" in line for line in findings["registration"]["differs"])
     page = (folder / "report.html").read_text()
     assert "Not as registered" in page and "All arms (not as registered)" in page
+
+
+def test_one_process_at_a_time_works_on_a_study(tmp_path, study_choices):
+    with locked(tmp_path / ".lock"), pytest.raises(RuntimeError, match="under way"):
+        run_study(tmp_path, STAGES, **MACHINE, **study_choices)
 
 
 def test_another_network(tmp_path, choices):

@@ -1,7 +1,8 @@
 """The study from its settings to its report, stage by stage; what is done already is not done again."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from ..learning.durable import locked
 from ..learning.work import CONFIGS_DIR
 from .branch import Branch, Cell
 from .calibration import CALIBRATION_FILE, calibrate
@@ -33,7 +35,7 @@ from .units import Unit, UnitRunner
 
 STAGES = ("data", "calibration", "registration", "pretraining", "tuning", "arms", "test", "report")
 REGISTERED_STAGES = ("pretraining", "tuning", "arms", "test")
-CONFIG_FILE = "study_transfer.json"
+CONFIG_FILE, LOCK_FILE = "study_transfer.json", ".lock"
 
 logger = logging.getLogger(__name__)
 
@@ -70,23 +72,21 @@ def run_study(
 
     Raises:
         ValueError: an unknown stage, settings that cannot be, or other settings than those registered.
-        RuntimeError: units failed; the others have been done.
+        RuntimeError: units failed, the others have been done; or another process works on this study.
     """
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown or not stages:
         raise ValueError(f"stages={list(stages)}: choose among {', '.join(STAGES)}")
     study = Study(output_dir, plan_from(choices), patients_dir, patients_datalist, device, num_parallel, own_process)
     study.allow_unregistered, study.accept_calibration = allow_unregistered, accept_calibration
-    for stage in STAGES:
-        if stage in stages:
-            logger.info("stage %s", stage)
-            if stage in REGISTERED_STAGES:
-                study.check_registration()
-            getattr(study, stage)()
-    failures = study.runner.failures
-    if failures:
-        named = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-        raise RuntimeError(f"{len(failures)} unit(s) failed, the same command tries them again: {named}")
+    with _alone(study.folder):
+        for stage in STAGES:
+            if stage in stages:
+                logger.info("stage %s", stage)
+                if stage in REGISTERED_STAGES:
+                    study.check_registration()
+                getattr(study, stage)()
+        study.refuse_failures()
     return study.findings
 
 
@@ -132,6 +132,17 @@ class Study:
                 self._branches.append(Branch(BREATHING, plan, real, self.folder, plan.breathing_sizes, recipe))
         return self._branches
 
+    def refuse_failures(self) -> None:
+        """Say which units failed, if any did.
+
+        Raises:
+            RuntimeError: names them.
+        """
+        failures = self.runner.failures
+        if failures:
+            named = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+            raise RuntimeError(f"{len(failures)} unit(s) failed, the same command tries them again: {named}")
+
     def data(self) -> None:
         """Make the data, or see that they are there."""
         for branch in self.branches:
@@ -140,7 +151,8 @@ class Study:
 
     def calibration(self) -> None:
         """Measure the phantom's difficulty with the simple arms."""
-        calibrate(self.branches[0], self.runner)
+        if calibrate(self.branches[0], self.runner) is None:
+            self.refuse_failures()  # everything after it rests on it
 
     def registration(self) -> None:
         """Fix everything that a result depends on."""
@@ -186,7 +198,7 @@ class Study:
         """Train all network arms."""
         for branch in self.branches:
             chosen = chosen_settings(branch)
-            units = [branch.arm(cell, chosen[cell.arm]) for cell in branch.network_cells()]
+            units = [branch.arm(cell, chosen[cell.arm]) for cell in branch.network_cells() if cell.arm in chosen]
             self.runner.run(units, f"arms {branch.letter}")
 
     def test(self) -> None:
@@ -234,7 +246,7 @@ class Study:
                 labelled = labelled_subset(data.pool, cell.size, cell.seed)
                 tests[cell] = branch.test_margin(known, masks, f"test/{cell.name}", labelled, data.testing)
         chosen = chosen_settings(branch)
-        for cell in branch.network_cells():
+        for cell in (cell for cell in branch.network_cells() if cell.arm in chosen):
             training = branch.arm(cell, chosen[cell.arm])
             architecture = cell.arm.split("_", 1)[1]
             tests[cell] = branch.test(training, architecture, f"test/{cell.name}", data.testing)
@@ -247,6 +259,17 @@ class Study:
         except FileNotFoundError:  # before the tuning nobody knows what the arms are
             return {}
         return {cell: unit for cell, unit in tests.items() if self.runner.result(unit) is not None}
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Only one process at a time works on a study."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / LOCK_FILE, wait_s=0))
+        except BlockingIOError as error:
+            raise RuntimeError(f"a study is under way in {folder}: wait for its end") from error
+        yield
 
 
 def full_plan() -> StudyPlan:

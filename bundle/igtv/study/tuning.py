@@ -16,16 +16,17 @@ def run_tuning(branch: Branch, runner: UnitRunner) -> None:
     """Train every candidate once and write `tuning.json`: the candidates, their Dice, which one was taken.
 
     The candidate with the highest best validation Dice is taken, the earlier one of equals. Scratch and pre-trained
-    choose apart, our networks together (on the first main architecture), another network for itself.
+    choose apart, our networks together (on the first main architecture), another network for itself. Where a candidate
+    failed nothing is chosen, and the arms that wait for it are left out.
     """
     units = {key: branch.candidate(*key) for key in branch.candidates()}
     results = dict(zip(units, runner.run(list(units.values()), f"tuning {branch.letter}"), strict=True))
-    if any(result is None for result in results.values()):
-        return
     table: dict[str, Any] = {}
     for init in TRAINED:
         for architecture in dict.fromkeys(branch.tuned_on(name) for name in branch.plan.architectures):
             candidates = branch.plan.tuning[init]
+            if any(result is None for key, result in results.items() if key[:2] == (init, architecture)):
+                continue  # one of its candidates failed: the choice waits until all of them have been seen
             dice = [_dice(results.get((init, architecture, number))) for number in range(len(candidates))]
             best = max(range(len(candidates)), key=lambda number, dice=dice: (dice[number], -number), default=None)
             table[f"{init}_{architecture}"] = {
@@ -38,7 +39,7 @@ def run_tuning(branch: Branch, runner: UnitRunner) -> None:
 
 
 def chosen_settings(branch: Branch) -> Mapping[str, dict[str, Any]]:
-    """Settings of every network arm.
+    """Settings of every network arm whose tuning has been done.
 
     Raises:
         FileNotFoundError: the tuning has not been done.
@@ -50,6 +51,7 @@ def chosen_settings(branch: Branch) -> Mapping[str, dict[str, Any]]:
         f"{init}_{name}": table[f"{init}_{branch.tuned_on(name)}"]["settings"]
         for init in TRAINED
         for name in branch.plan.architectures
+        if f"{init}_{branch.tuned_on(name)}" in table
     }
 
 
