@@ -48,6 +48,8 @@ def reduced(command: str) -> list[str]:
     arguments = shlex.split(command)
     arguments = arguments[arguments.index("run") + 1 :]
     verb = arguments[0]
+    if verb == "simulating" and "simulate_breathing" in command:
+        return [*arguments, "--num_workers=0"]
     if verb == "simulating":
         return [*arguments, *SMALL_SIMULATION]
     if "output/clinic_model" in command and verb == "training":
