@@ -35,6 +35,28 @@ SMALL_SIMULATION = [
     "--spacing_mm=[6.0,6.0,6.0]",
     "--num_workers=0",
 ]
+# tests/study runs all stages
+SMALL_STUDY = [
+    "--stages=['data','calibration']",
+    "--own_process=False",
+    "--pretraining_cases=2",
+    "--pretraining_validation_cases=1",
+    "--validation_cases=1",
+    "--testing_cases=1",
+    "--calibration_testing_cases=1",
+    "--sizes=[1,2]",
+    "--breathing_sizes=[1,2]",
+    "--main_size=2",
+    "--pretraining_steps=4",
+    "--finetuning_steps=4",
+    "--scratch_steps=4",
+    "--phantom_settings={'image_size':[56,42,24],'spacing_mm':[6.0,6.0,5.0],'pet_spacing_mm':[6.0,6.0,5.0]}",
+    "--recipe#spacing_mm=[6.0,6.0,5.0]",
+    "--recipe#num_slices=3",
+    "--recipe#epochs=2",
+    "--recipe#val_interval=2",
+    "--recipe#batch_size=1",
+]
 
 
 def commands() -> list[str]:
@@ -65,6 +87,8 @@ def reduced(command: str) -> list[str]:
         settings = ",".join(f"'{key}':{value}" for key, value in keys)
         campaign = ["--rounds=1", "--cases_per_round=1", "--strategies=['uncertainty']"]
         return [*arguments, f"--settings={{{settings}}}", *(campaign if verb == "campaigning" else [])]
+    if verb == "studying":
+        return [*arguments, *SMALL_STUDY]
     if verb == "evaluating":
         return [*arguments, "--num_workers=0"]
     return arguments
