@@ -1,7 +1,9 @@
 """Every config offers what MONAI asks for, can be built whole, and says clearly when it is used wrongly."""
 
 import pytest
+import torch
 from igtv.inference.uncertainty import PredictiveEntropyd
+from igtv.networks.model_card import write_model_card
 from monai.bundle import ConfigWorkflow, run
 
 OVERLAYS = [
@@ -48,6 +50,17 @@ def test_every_combination_resolves(config_files, tiny_training, names):
     for key in made.parser.config:
         if key not in ("run", "training", "finetuning", "evaluating", "initialize", "finalize"):
             made.parser.get_parsed_content(key)
+
+
+def test_a_cnn_is_evaluated_in_windows_of_the_size_it_was_trained_with(config_files, tiny, tmp_path):
+    weights = tmp_path / "cnn.pt"
+    torch.save({}, weights)
+    network = {"variant": "segresnet", "fusion": "none", "sim": "none", "sim_radius": 0}
+    prepared = {"spacing_mm": [3.0, 3.0, 3.0], "hu_window": [-100.0, 160.0], "suv_range": [0.0, 15.0]}
+    write_model_card(weights, name="CNN", task="gtv", network=network, num_slices=16, patch_size=[64, 80], **prepared)
+    files = config_files("train", "baselines/segresnet", "evaluate")
+    made = workflow(files, "train", **tiny, model_path=str(weights))
+    assert list(made.parser.get_parsed_content("inferer").roi_size) == [64, 80, 16]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -43,6 +43,7 @@ def write_model_card(
     hu_window: Any = None,
     suv_range: Any = None,
     num_slices: int | None = None,
+    patch_size: Any = None,
     trained_on: str = "",
     metrics: Mapping[str, Any] | None = None,
     licence: str = "",
@@ -58,6 +59,7 @@ def write_model_card(
         hu_window: CT window mapped to [-1, 1], in HU.
         suv_range: SUVbw range mapped to [-1, 1], in g/ml.
         num_slices: slices per slab in training.
+        patch_size: in-plane size (H, W) of these slabs: the window in which a 3-D CNN is to see a volume.
         trained_on: the data in words, with the attribution its licence asks for.
         metrics: results by name, e.g. {"val_dice": 0.77}.
         licence: licence of the weights.
@@ -81,6 +83,7 @@ def write_model_card(
         "hu_window": hu_window,
         "suv_range": suv_range,
         "num_slices": num_slices,
+        "patch_size": patch_size,
         "sha256": file_sha256(model_path),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "metrics": dict(metrics or {}),

@@ -13,7 +13,7 @@ class ModelDescription:
         task: "gtv" or "igtv".
         trained_on: the data in words.
         network: arguments of the network.
-        spacing_mm, hu_window, suv_range, num_slices: how the images were prepared.
+        spacing_mm, hu_window, suv_range, num_slices, patch_size: how the images were prepared.
         licence: licence of the weights, as the data's licence asks.
     """
 
@@ -26,6 +26,7 @@ class ModelDescription:
         hu_window: Sequence[float],
         suv_range: Sequence[float],
         num_slices: int,
+        patch_size: Sequence[int],
         licence: str = "",
     ) -> None:
         self.name = f"{task.upper()} model trained on {trained_on}"
@@ -37,6 +38,7 @@ class ModelDescription:
             "hu_window": list(hu_window),
             "suv_range": list(suv_range),
             "num_slices": num_slices,
+            "patch_size": list(patch_size),
             "licence": licence,
         }
 

@@ -24,7 +24,8 @@ class RandTumourUptaked(RandomizableTransform, MapTransform):
         image_key: of the image (2, H, W, S), channel 1 PET, scaled linearly to `lower`..`upper`.
         label_key: of the label (1, H, W, S), tumour where above 0.5.
         prob: of a change.
-        factor_range: factor on the contrast, from-to, drawn evenly; below 0 the tumour becomes colder than what surrounds it.
+        factor_range: factor on the contrast, from-to, drawn evenly; below 0 the tumour becomes colder than its
+            surroundings.
         ring_px: width of the ring in pixels.
         edge_sigma_px: standard deviation of the blur of the label in pixels.
         lower, upper: the range, values beyond it are cut.
