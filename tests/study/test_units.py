@@ -45,10 +45,27 @@ def test_a_study_may_be_moved():
     assert here.fingerprint([]) != there.fingerprint([])
 
 
+def test_a_result_counts_only_with_what_made_its_model(cases, tmp_path):
+    """The model lies at the same path whatever it was trained with: a test of the earlier one is not taken."""
+    runner = UnitRunner(tmp_path, [], "cpu", own_process=False)
+    training, other = threshold_unit(cases, "A/model"), threshold_unit(cases, "A/model", suv=[5.0])
+    fine = threshold_unit(cases, "A/fine")
+    masks = Unit("A/masks", "test_threshold", fine.work, needs=(training,))
+    test, stale = (
+        Unit("A/test", "test_threshold", fine.work, needs=(Unit("A/masks", "test_threshold", fine.work, (made,)),))
+        for made in (training, other)
+    )
+    for unit in (training, masks, test):
+        runner.run([unit], "once")
+    assert runner.result(test) is not None
+    with pytest.raises(ValueError, match="A/test was done with other settings"):
+        runner.result(stale)
+
+
 def test_a_failure_is_named_and_the_others_go_on(cases, tmp_path):
     missing = [{**cases[0], "label": str(tmp_path / "none.nii.gz")}]
     bad = threshold_unit(cases, "A/bad", training=missing)
-    after = Unit("A/after", "test_masks", {}, needs=("A/bad",))
+    after = Unit("A/after", "test_masks", {}, needs=(bad,))
     runner = UnitRunner(tmp_path, [], "cpu", own_process=False)
     results = runner.run([bad, threshold_unit(cases)], "test") + runner.run([after], "next")
     assert [result is None for result in results] == [True, False, True]

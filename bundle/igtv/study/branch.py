@@ -92,17 +92,17 @@ class Branch:
         """Masks of the GTV model."""
         source = self.pretraining(architecture)
         work = self._segmentation(source, architecture, cases)
-        return Unit(f"{self.letter}/{name}", "predict", work, (source.name,))
+        return Unit(f"{self.letter}/{name}", "predict", work, (source,))
 
     def test(self, training: Unit, architecture: str, name: str, cases: Sequence[Case]) -> Unit:
         """A trained network on the cases to test on."""
         work = self._segmentation(training, architecture, cases)
-        return Unit(f"{self.letter}/{name}", "test_network", work, (training.name,))
+        return Unit(f"{self.letter}/{name}", "test_network", work, (training,))
 
     def test_masks(self, masks: Unit, name: str, cases: Sequence[Case]) -> Unit:
         """Masks made before, measured: the GTV model as it is."""
         work = {"masks": self._masks(masks), "cases": list(cases)}
-        return Unit(f"{self.letter}/{name}", "test_masks", work, (masks.name,))
+        return Unit(f"{self.letter}/{name}", "test_masks", work, (masks,))
 
     def test_margin(self, known: Unit, masks: Unit, name: str, training: Sequence[Case], cases: Sequence[Case]) -> Unit:
         """GTV model plus margin, which is chosen on `training` (masks in `known`)."""
@@ -114,7 +114,7 @@ class Branch:
             "si_mm": list(self.plan.margins_si_mm),
             "in_plane_mm": list(self.plan.margins_in_plane_mm),
         }
-        return Unit(f"{self.letter}/{name}", "test_margin", work, (known.name, masks.name))
+        return Unit(f"{self.letter}/{name}", "test_margin", work, (known, masks))
 
     def test_threshold(self, name: str, training: Sequence[Case], cases: Sequence[Case]) -> Unit:
         """PET threshold chosen on `training`."""
@@ -194,7 +194,7 @@ class Branch:
             "training": list(training),
             "validation": list(validation),
         }
-        return Unit(f"{self.letter}/{name}", "train", work, () if start is None else (start.name,))
+        return Unit(f"{self.letter}/{name}", "train", work, () if start is None else (start,))
 
     def _segmentation(self, source: Unit, architecture: str, cases: Sequence[Case]) -> dict[str, Any]:
         settings = source.work["settings"]

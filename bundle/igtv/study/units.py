@@ -34,17 +34,21 @@ class Unit:
         name: its folder below the study's, such as "A/arms/scratch_segresnet/n10_seed0".
         kind: of `work.KINDS`.
         work: what `work.do_unit` needs, as JSON.
-        needs: names of units that must have been done.
+        needs: units that must have been done, such as the training of the model.
     """
 
     name: str
     kind: str
     work: Mapping[str, Any]
-    needs: tuple[str, ...] = field(default=())
+    needs: tuple["Unit", ...] = field(default=())
 
     def fingerprint(self, roots: Sequence[str]) -> str:
-        """SHA-256 of what the unit does; the places in `roots` do not count, so a study may be moved."""
-        text = json.dumps({"kind": self.kind, "work": self.work}, sort_keys=True)
+        """SHA-256 of what the unit and all that it needs do; the places in `roots` do not count: a study may be moved.
+
+        The work alone names a model by its path, whatever it was trained with.
+        """
+        needed = [unit.fingerprint(roots) for unit in self.needs]
+        text = json.dumps({"kind": self.kind, "work": self.work, "needs": needed}, sort_keys=True)
         for root in filter(None, roots):
             text = text.replace(json.dumps(str(root))[1:-1], "")
         return hashlib.sha256(text.encode()).hexdigest()
@@ -148,7 +152,7 @@ class UnitRunner:
             bar.update()
 
     def _lacks_something(self, unit: Unit) -> bool:
-        missing = [name for name in unit.needs if not (self.folder / name / RESULT_FILE).is_file()]
+        missing = [need.name for need in unit.needs if self.result(need) is None]
         if missing:
             self._fail(unit, f"needs {', '.join(missing)}, which has not been done")
         return bool(missing)
