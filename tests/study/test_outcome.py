@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from igtv.study.comparisons import compare_all, pairs
-from igtv.study.decisions import NO, OPEN, YES, decide
+from igtv.study.decisions import INCOMPLETE, NO, OPEN, YES
+from igtv.study.decisions import decide as decide_rule
 from igtv.study.outcome import OUTCOMES, arm_summary, choose_rows, paired_outcome, per_patient, read_test
 from igtv.study.plan import plan_from
 
@@ -21,13 +22,32 @@ def rows_of(arm, values, size=10, cycles=1):
     ]
 
 
+def decide(rule, rows, size, resamples, seeds=(0,), patients=None):
+    return decide_rule(rule, rows, size, resamples, seeds, patients or {row["patient"] for row in rows})
+
+
 def test_seeds_are_averaged_within_a_patient_first():
     rows = rows_of("one", {0: [0.2, 0.6], 1: [0.4, 0.8]})
     assert per_patient(rows, "dice") == pytest.approx({"p0": 0.3, "p1": 0.7})
     summary = arm_summary(rows, "dice", resamples=500)
     assert summary["mean"] == pytest.approx(0.5) and summary["n"] == 2
     assert summary["by_seed"] == pytest.approx({"0": 0.4, "1": 0.6})
-    assert (summary["ci_low"], summary["ci_high"]) == pytest.approx((0.3, 0.7))  # both patients, or one of them twice
+    # t of one degree of freedom 12.7062, standard error 0.2
+    assert (summary["ci_low"], summary["ci_high"]) == pytest.approx((0.5 - 2.54124, 0.5 + 2.54124), abs=1e-4)
+    assert summary["interval"] == "t"
+
+
+def test_many_patients_are_resampled_few_have_a_t_interval():
+    """The percentile bootstrap of 8 patients is narrower than t, which covers what it says for normal differences."""
+    values = np.random.default_rng(1).normal(0.5, 0.1, 20)
+    many, few = (arm_summary(rows_of("one", {0: values[:count]}), "dice", 2000) for count in (20, 19))
+    assert (many["interval"], few["interval"]) == ("bootstrap", "t")
+    reach = 2.100922 * values[:19].std(ddof=1) / 19**0.5  # t of 18 degrees of freedom
+    assert (few["ci_low"], few["ci_high"]) == pytest.approx((values[:19].mean() - reach, values[:19].mean() + reach))
+    second = rows_of("two", {0: [0.4] * 8})
+    paired = paired_outcome(rows_of("one", {0: values[:8]}), second, "dice", 500)
+    reach = 2.364624 * values[:8].std(ddof=1) / 8**0.5
+    assert paired["ci_high"] == pytest.approx(values[:8].mean() - 0.4 + reach)
 
 
 def test_cycles_of_a_patient_do_not_narrow_the_interval():
@@ -43,7 +63,7 @@ def test_a_paired_difference_by_hand():
     found = paired_outcome(first, second, "dice", resamples=2000)  # seed 7 has no partner
     assert found["mean_difference"] == pytest.approx(np.mean([0.1, 0.1, 0.3]))
     assert found["by_seed"] == pytest.approx({"0": 0.5 / 3, "1": 0.5 / 3})
-    assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.1, 0.3), abs=0.04)
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx((1 / 6 - 0.286844, 1 / 6 + 0.286844), abs=1e-5)
     assert found["n"] == 3
 
 
@@ -76,7 +96,22 @@ def test_an_interval_over_zero_decides_nothing():
     base = np.linspace(0.3, 0.8, 12)
     rows = rows_of("two", {0: base}) + rows_of("one", {0: base + 0.1 * np.sin(np.arange(12))})
     assert decide(RULE, rows, 10, 1000)["verdict"] == OPEN
-    assert decide(RULE, rows, 5, 1000) is None  # nothing was tested there
+    nothing = decide(RULE, rows, 5, 1000)  # nothing was tested there
+    assert nothing["verdict"] == INCOMPLETE and nothing["difference"] is None
+
+
+def test_a_verdict_waits_for_every_seed_and_patient():
+    base = np.linspace(0.3, 0.8, 12)
+    rows = rows_of("two", {0: base, 1: base}) + rows_of("one", {0: base + 0.1, 1: base + 0.1})
+    assert decide(RULE, rows, 10, 500, seeds=(0, 1))["verdict"] == YES
+    missing = decide(RULE, rows, 10, 500, seeds=(0, 1, 2))
+    assert missing["verdict"] == INCOMPLETE and missing["missing"][0] == "one, seed 2: 12 of 12 patients"
+    assert missing["difference"]["mean_difference"] == pytest.approx(0.1)
+    without = [row for row in rows if (row["arm"], row["seed"], row["patient"]) != ("two", 1, "p3")]
+    missing = decide(RULE, without, 10, 500, seeds=(0, 1))
+    assert missing["missing"] == ["two, seed 1: 1 of 12 patients"] and missing["verdict"] == INCOMPLETE
+    more = {row["patient"] for row in rows} | {"p99"}
+    assert decide(RULE, rows, 10, 500, seeds=(0, 1), patients=more)["verdict"] == INCOMPLETE
 
 
 def test_a_gain_bought_with_a_loss_is_no_support():

@@ -87,10 +87,11 @@ def _branch_tables(folder: Path, branch: Branch, findings: Findings) -> dict[str
         save_curves(home / CURVES_FILE, plan, rows, branch.sizes, f"Data {branch.letter}")
         pictures = _end_pictures(home, branch, tests, rows, plan)
     expected = sum(1 for _ in branch.network_cells())
+    patients = {case["patient"] for case in branch.data.testing}
     return {
         "rows": rows,
         "licence": branch.data.licence,
-        "patients_tested": len({case["patient"] for case in branch.data.testing}),
+        "patients_tested": len(patients),
         "cases_tested": len(branch.data.testing),
         "network_tests": {
             "done": sum(cell.arm.startswith(tuple(f"{init}_" for init in TRAINED)) for cell in tests),
@@ -99,7 +100,7 @@ def _branch_tables(folder: Path, branch: Branch, findings: Findings) -> dict[str
         "arms": _arm_table(plan, rows, branch.sizes),
         "comparisons": compare_all(plan, rows, branch.sizes) if rows else [],
         "decisions": [
-            decision for rule in plan.hypotheses if (decision := decide(rule, rows, plan.main_size, plan.resamples))
+            decide(rule, rows, plan.main_size, plan.resamples, plan.seeds, patients) for rule in plan.hypotheses
         ],
         "chosen": {
             cell.name: result["chosen"]
