@@ -114,6 +114,17 @@ def test_a_verdict_waits_for_every_seed_and_patient():
     assert decide(RULE, rows, 10, 500, seeds=(0, 1), patients=more)["verdict"] == INCOMPLETE
 
 
+def test_seeds_that_disagree_decide_nothing():
+    """The interval over patients lies above 0, yet one of the trainings went the other way."""
+    base = np.linspace(0.3, 0.7, 24)
+    rows = rows_of("two", {0: base, 1: base, 2: base})
+    for gains, verdict in (((0.2, 0.2, -0.02), OPEN), ((0.2, 0.2, 0.02), YES), ((-0.2, -0.1, 0.01), OPEN)):
+        first = rows_of("one", {seed: base + gain for seed, gain in enumerate(gains)})
+        decision = decide(RULE, rows + first, 10, 500, seeds=(0, 1, 2))
+        assert decision["verdict"] == verdict
+        assert decision["difference"]["ci_low"] * decision["difference"]["ci_high"] > 0
+
+
 def test_a_gain_bought_with_a_loss_is_no_support():
     base = np.linspace(0.3, 0.8, 12)
     rows = rows_of("two", {0: base}) + rows_of("one", {0: base + 0.1})

@@ -49,9 +49,21 @@ def test_arms_differ_in_nothing_unasked(choices, tmp_path):
     assert {"frozen_epochs", "end_probability", "epochs", "learning_rate"} <= set(scratch.work["settings"])
     assert scratch.work["training"] == pretrained.work["training"]
     assert scratch.work["model_path"] is None
-    assert pretrained.work["model_path"].endswith("A/pretraining/rectified_A/model.pt")
+    assert pretrained.work["model_path"].endswith("A/pretraining/rectified_A/seed0/model.pt")
     without = branch.arm(cells["scratch_rectified_none"], {}).work["settings"]
     assert {key for key, value in without.items() if scratch.work["settings"].get(key) != value} == {"sim"}
+
+
+def test_every_seed_of_a_main_network_has_a_pretraining_of_its_own(choices, tmp_path):
+    plan = plan_from(choices("full"))
+    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    for cell in branch.network_cells():
+        if cell.arm.startswith("pretrained_"):
+            (source,) = branch.arm(cell, {}).needs
+            own = cell.seed if cell.arm.split("_", 1)[1] in plan.main_architectures else 0
+            assert source.name.endswith(f"/seed{own}") and source.work["seed"] == own
+    assert len(branch.pretrainings()) == 2 * 3 + 3
+    assert branch.candidate("pretrained", "rectified_A", 0).needs == (branch.pretraining("rectified_A", 0),)
 
 
 def test_grid_is_full_at_the_main_size_and_holds_the_main_arms_elsewhere(choices, tmp_path):
@@ -81,5 +93,6 @@ def test_size_of_the_full_study(choices, tmp_path):
     branch = Branch("A", plan, placeholder_data(plan, "A", plan.testing_cases), tmp_path, plan.sizes, plan.recipe)
     size = study_size(plan, [branch])
     arms = 5 * 2 * 3 + 2 * 2 * 3 * 3
-    assert size["trainings"] == 5 + arms + 8 + 1
-    assert size["steps"] == 5 * plan.pretraining_steps + (arms + 8 + 1) * plan.scratch_steps
+    pretrainings = 2 * 3 + 3  # of the main networks one per seed
+    assert size["trainings"] == pretrainings + arms + 8 + 1
+    assert size["steps"] == pretrainings * plan.pretraining_steps + (arms + 8 + 1) * plan.scratch_steps

@@ -55,19 +55,29 @@ class Branch:
         self.letter, self.plan, self.data, self.folder = letter, plan, data, folder
         self.sizes, self.recipe = list(sizes), dict(recipe)
 
-    def pretraining(self, architecture: str) -> Unit:
-        """Training on the GTV cases."""
+    def pretraining(self, architecture: str, seed: int) -> Unit:
+        """Training on the GTV cases: of the main networks one per seed, of each other network the first seed's.
+
+        Two networks of which each was pre-trained once cannot be told from two runs of the same network.
+        """
         plan = self.plan
+        own = architecture in plan.main_architectures and seed in plan.seeds
+        seed = seed if own else plan.seeds[0]
         return self._training(
-            f"pretraining/{architecture}",
+            f"pretraining/{architecture}/seed{seed}",
             architecture,
             plan.pretraining_steps,
             plan.pretraining_settings,
-            0,
+            seed,
             self.data.pretraining,
             self.data.pretraining_validation,
             task="gtv",
         )
+
+    def pretrainings(self) -> list[Unit]:
+        """All trainings on the GTV cases."""
+        units = [self.pretraining(name, seed) for name in self.plan.architectures for seed in self.plan.seeds]
+        return list({unit.name: unit for unit in units}.values())
 
     def arm(self, cell: Cell, settings: Mapping[str, Any]) -> Unit:
         """Training of a network arm on the labelled patients, with the settings that tuning chose."""
@@ -88,9 +98,9 @@ class Branch:
         cases = self.data.calibration
         return self._learning(f"calibration/{cell.name}", cell, {}, cases["training"], cases["validation"])
 
-    def predict(self, architecture: str, name: str, cases: Sequence[Case]) -> Unit:
-        """Masks of the GTV model."""
-        source = self.pretraining(architecture)
+    def predict(self, architecture: str, seed: int, name: str, cases: Sequence[Case]) -> Unit:
+        """Masks of the GTV model of a seed."""
+        source = self.pretraining(architecture, seed)
         work = self._segmentation(source, architecture, cases)
         return Unit(f"{self.letter}/{name}", "predict", work, (source,))
 
@@ -168,7 +178,7 @@ class Branch:
             cell.seed,
             training,
             validation,
-            start=None if scratch else self.pretraining(architecture),
+            start=None if scratch else self.pretraining(architecture, cell.seed),
         )
 
     def _training(

@@ -44,10 +44,10 @@ def calibrate(branch: Branch, runner: UnitRunner) -> dict[str, Any] | None:
     """
     plan, cases = branch.plan, branch.data.calibration
     name, size, seed = calibration_architecture(plan), plan.main_size, plan.tuning["seed"]
-    gtv = branch.pretraining(name)
+    gtv = branch.pretraining(name, plan.seeds[0])
     scratch = branch.calibration_scratch(name, seed)
-    known = branch.predict(name, "calibration/gtv_masks/training", cases["training"])
-    masks = branch.predict(name, "calibration/gtv_masks/testing", cases["testing"])
+    known = branch.predict(name, plan.seeds[0], "calibration/gtv_masks/training", cases["training"])
+    masks = branch.predict(name, plan.seeds[0], "calibration/gtv_masks/testing", cases["testing"])
     tests = {
         "threshold": branch.test_threshold("calibration/test/threshold", cases["training"], cases["testing"]),
         "zero_shot": branch.test_masks(masks, "calibration/test/zero_shot", cases["testing"]),

@@ -19,9 +19,10 @@ def decide(
 ) -> dict[str, Any]:
     """Decide one hypothesis.
 
-    "supported": the 95 % interval of the paired difference `first` - `second` in `metric` lies above `above`, and,
-    where the rule says `no_loss_metric`, the interval of that difference lies above -`no_loss_margin`.
-    "contradicted": the interval in `metric` lies below `above`. "incomplete": an arm has not been tested with every
+    "supported": the 95 % interval of the paired difference `first` - `second` in `metric` lies above `above`, the
+    difference of every seed too, and, where the rule says `no_loss_metric`, the interval of that difference lies above
+    -`no_loss_margin`. "contradicted": the interval in `metric` and the difference of every seed lie below `above`. The
+    interval resamples patients alone; the seeds stand for pre-training and training anew. "incomplete": an arm has not been tested with every
     seed on every patient. Anything else is "not decided". Beside it stands whether the mean difference reaches what was
     `hoped`.
 
@@ -54,9 +55,10 @@ def decide(
 
 
 def _verdict(rule: Mapping[str, Any], difference: Mapping[str, Any], no_loss: Mapping[str, Any] | None) -> str:
-    if difference["ci_low"] > rule["above"]:
+    seeds = list(difference["by_seed"].values())
+    if difference["ci_low"] > rule["above"] and min(seeds) > rule["above"]:
         return YES if no_loss is None or no_loss["held"] else OPEN
-    return NO if difference["ci_high"] < rule["above"] else OPEN
+    return NO if difference["ci_high"] < rule["above"] and max(seeds) < rule["above"] else OPEN
 
 
 def _patients(rows: Iterable[Row]) -> set[str]:

@@ -24,7 +24,8 @@ class StudyPlan:
         main_architectures: trained at every size, the others at `main_size` only; the first one is tuned on.
         sizes, breathing_sizes: numbers of labelled patients, Data A and Data B.
         main_size: where the full grid runs and the questions are decided.
-        seeds: one training per arm, size and seed; a seed draws the labelled patients too, alike for all arms.
+        seeds: one training per arm, size and seed; a seed draws the labelled patients too, alike for all arms, and the
+            main architectures are pre-trained with each.
         phantom_seeds: seed of each phantom data set, no two alike.
         phantom_settings, pretraining_phantom_settings: changes of the generator, of IGTV and of GTV cases.
         pretraining_cases, pretraining_validation_cases, validation_cases, testing_cases, calibration_testing_cases:

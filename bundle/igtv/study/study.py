@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +185,9 @@ class Study:
             remember_changes(self.folder, changed)
 
     def pretraining(self) -> None:
-        """Train on the GTV cases, once per architecture."""
+        """Train on the GTV cases."""
         for branch in self.branches:
-            units = [branch.pretraining(name) for name in self.plan.architectures]
-            self.runner.run(units, f"pre-training {branch.letter}")
+            self.runner.run(branch.pretrainings(), f"pre-training {branch.letter}")
 
     def tuning(self) -> None:
         """Choose settings by validation Dice."""
@@ -236,13 +236,13 @@ class Study:
             labelled = labelled_subset(data.pool, cell.size, cell.seed)
             tests[cell] = branch.test_threshold(f"test/{cell.name}", labelled, data.testing)
         predictions = []
-        for name in plan.main_architectures:
-            known = branch.predict(name, f"gtv_masks/{name}/pool", data.pool)
-            masks = branch.predict(name, f"gtv_masks/{name}/testing", data.testing)
+        for name, seed in product(plan.main_architectures, plan.seeds):
+            known = branch.predict(name, seed, f"gtv_masks/{name}/seed{seed}/pool", data.pool)
+            masks = branch.predict(name, seed, f"gtv_masks/{name}/seed{seed}/testing", data.testing)
             predictions += [known, masks]
-            zero = Cell(f"zero_shot_{name}", 0, 0)
+            zero = Cell(f"zero_shot_{name}", 0, seed)
             tests[zero] = branch.test_masks(masks, f"test/{zero.name}", data.testing)
-            for cell in branch.simple_cells(f"margin_{name}"):
+            for cell in (cell for cell in branch.simple_cells(f"margin_{name}") if cell.seed == seed):
                 labelled = labelled_subset(data.pool, cell.size, cell.seed)
                 tests[cell] = branch.test_margin(known, masks, f"test/{cell.name}", labelled, data.testing)
         chosen = chosen_settings(branch)
