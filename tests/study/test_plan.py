@@ -1,5 +1,7 @@
 """The choices of a study: what is refused, and that the shipped full study is what the documents say."""
 
+from dataclasses import replace
+
 import pytest
 from igtv.study.branch import Branch
 from igtv.study.cost import measured_cost, placeholder_data, projected_hours, study_size
@@ -72,7 +74,17 @@ def test_grid_is_full_at_the_main_size_and_holds_the_main_arms_elsewhere(choices
     cells = branch.network_cells()
     assert sum(cell.size == 10 for cell in cells) == 2 * 5 * 3
     assert sum(cell.size != 10 for cell in cells) == 2 * 2 * 3 * 3
-    assert len(branch.candidates()) == 2 * 2 * 2  # our network and the CNN, two inits, two candidates each
+    assert len(branch.candidates()) == 3 * 2 * 2  # the main networks and the CNN, two inits, two candidates each
+    tuned = {name: branch.tuned_on(name) for name in plan.architectures}
+    assert tuned.pop("cipa_A") == "rectified_A" and tuned.pop("cipa_none") == "rectified_none"
+    assert all(name == source for name, source in tuned.items())
+
+
+def test_the_calibration_trains_with_a_candidate_of_the_tuning(choices, tmp_path):
+    plan = plan_from(choices("full"))
+    data = replace(placeholder_data(plan, "A", 2), calibration={"training": [], "validation": [], "testing": []})
+    unit = Branch("A", plan, data, tmp_path, plan.sizes, plan.recipe).calibration_scratch("rectified_none", 100)
+    assert unit.work["settings"]["learning_rate"] == plan.tuning["scratch"][0]["learning_rate"]
 
 
 def test_cost_is_reckoned_from_rates():
@@ -94,5 +106,5 @@ def test_size_of_the_full_study(choices, tmp_path):
     size = study_size(plan, [branch])
     arms = 5 * 2 * 3 + 2 * 2 * 3 * 3
     pretrainings = 2 * 3 + 3  # of the main networks one per seed
-    assert size["trainings"] == pretrainings + arms + 8 + 1
-    assert size["steps"] == pretrainings * plan.pretraining_steps + (arms + 8 + 1) * plan.scratch_steps
+    assert size["trainings"] == pretrainings + arms + 12 + 1
+    assert size["steps"] == pretrainings * plan.pretraining_steps + (arms + 12 + 1) * plan.scratch_steps

@@ -93,10 +93,11 @@ class Branch:
         return self._learning(f"tuning/{cell.arm}/candidate{number}", cell, settings, cases, self.data.validation)
 
     def calibration_scratch(self, architecture: str, seed: int) -> Unit:
-        """Training from scratch on the cases kept for the calibration."""
+        """Training from scratch on the cases kept for the calibration, with the first candidate of the tuning."""
         cell = Cell(f"scratch_{architecture}", self.plan.main_size, seed)
         cases = self.data.calibration
-        return self._learning(f"calibration/{cell.name}", cell, {}, cases["training"], cases["validation"])
+        settings = next(iter(self.plan.tuning["scratch"]), {})
+        return self._learning(f"calibration/{cell.name}", cell, settings, cases["training"], cases["validation"])
 
     def predict(self, architecture: str, seed: int, name: str, cases: Sequence[Case]) -> Unit:
         """Masks of the GTV model of a seed."""
@@ -158,9 +159,18 @@ class Branch:
         ]
 
     def tuned_on(self, architecture: str) -> str:
-        """Whose tuning settles an architecture's settings: our networks share one, another network has its own."""
-        own = self.plan.architectures[architecture].get("overlay") is not None
-        return architecture if own else self.plan.main_architectures[0]
+        """Whose tuning settles an architecture's settings.
+
+        Each main network and each CNN has its own, as a learning rate found for one side of a comparison favours it; the
+        other ones of ours take that of the main network with the same slice interaction.
+        """
+        plan = self.plan
+        content = plan.architectures[architecture]
+        if architecture in plan.main_architectures or content.get("overlay") is not None:
+            return architecture
+        sim = {name: plan.architectures[name].get("network", {}).get("sim") for name in plan.main_architectures}
+        alike = [name for name, value in sim.items() if value == content.get("network", {}).get("sim")]
+        return (alike or list(plan.main_architectures))[0]
 
     def simple_cells(self, arm: str) -> list[Cell]:
         """All choices of an arm without training on IGTV."""

@@ -22,9 +22,9 @@ def decide(
     "supported": the 95 % interval of the paired difference `first` - `second` in `metric` lies above `above`, the
     difference of every seed too, and, where the rule says `no_loss_metric`, the interval of that difference lies above
     -`no_loss_margin`. "contradicted": the interval in `metric` and the difference of every seed lie below `above`. The
-    interval resamples patients alone; the seeds stand for pre-training and training anew. "incomplete": an arm has not been tested with every
-    seed on every patient. Anything else is "not decided". Beside it stands whether the mean difference reaches what was
-    `hoped`.
+    interval resamples patients alone; the seeds stand for pre-training and training anew. "incomplete": an arm has not
+    been tested with every seed on every patient. Anything else is "not decided". Beside it stands whether the mean
+    difference reaches what was `hoped`.
 
     Args:
         rule: name, question, metric, first, second, above, hoped and, if wanted, no_loss_metric, no_loss_margin.

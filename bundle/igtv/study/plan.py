@@ -21,7 +21,7 @@ class StudyPlan:
     Attributes:
         scale: "full" or "small"; what it changes stands in the config.
         architectures: name -> {"network": keys of train.json, "overlay": config file of another network or None}.
-        main_architectures: trained at every size, the others at `main_size` only; the first one is tuned on.
+        main_architectures: trained at every size, the others at `main_size` only.
         sizes, breathing_sizes: numbers of labelled patients, Data A and Data B.
         main_size: where the full grid runs and the questions are decided.
         seeds: one training per arm, size and seed; a seed draws the labelled patients too, alike for all arms, and the

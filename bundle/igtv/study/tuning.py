@@ -16,8 +16,8 @@ def run_tuning(branch: Branch, runner: UnitRunner) -> None:
     """Train every candidate once and write `tuning.json`: the candidates, their Dice, which one was taken.
 
     The candidate with the highest best validation Dice is taken, the earlier one of equals. Scratch and pre-trained
-    choose apart, our networks together (on the first main architecture), another network for itself. Where a candidate
-    failed nothing is chosen, and the arms that wait for it are left out.
+    choose apart, and every main network and CNN for itself (`Branch.tuned_on`). Where a candidate failed nothing is
+    chosen, and the arms that wait for it are left out.
     """
     units = {key: branch.candidate(*key) for key in branch.candidates()}
     results = dict(zip(units, runner.run(list(units.values()), f"tuning {branch.letter}"), strict=True))
