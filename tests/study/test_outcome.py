@@ -125,6 +125,20 @@ def test_seeds_that_disagree_decide_nothing():
         assert decision["difference"]["ci_low"] * decision["difference"]["ci_high"] > 0
 
 
+def test_the_better_control_on_validation_decides():
+    """Longer training alone reaches what pre-training does: no credit for pre-training."""
+    rule = RULE | {"control": "long"}
+    base = np.linspace(0.3, 0.7, 24)
+    rows = rows_of("one", {0: base + 0.1}) + rows_of("two", {0: base}) + rows_of("long", {0: base + 0.1})
+    patients = {row["patient"] for row in rows}
+    decision = decide_rule(rule, rows, 10, 300, (0,), patients, {"two": 0.4, "long": 0.5})
+    assert (decision["against"], decision["verdict"]) == ("long", OPEN)
+    assert decision["others"]["two"]["mean_difference"] == pytest.approx(0.1)
+    decision = decide_rule(rule, rows, 10, 300, (0,), patients, {"two": 0.5, "long": 0.4})
+    assert (decision["against"], decision["verdict"]) == ("two", YES)
+    assert decide_rule(rule, rows, 10, 300, (0,), patients, {"two": 0.5})["verdict"] == INCOMPLETE
+
+
 def test_a_gain_bought_with_a_loss_is_no_support():
     base = np.linspace(0.3, 0.8, 12)
     rows = rows_of("two", {0: base}) + rows_of("one", {0: base + 0.1})

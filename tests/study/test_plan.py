@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 from igtv.study.branch import Branch
 from igtv.study.cost import measured_cost, placeholder_data, projected_hours, study_size
-from igtv.study.plan import plan_from
+from igtv.study.plan import TRAINED, plan_from
+from igtv.study.store import save_json
+from igtv.study.tuning import TUNING_FILE, chosen_settings
 
 
 def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
@@ -68,11 +70,24 @@ def test_every_seed_of_a_main_network_has_a_pretraining_of_its_own(choices, tmp_
     assert branch.candidate("pretrained", "rectified_A", 0).needs == (branch.pretraining("rectified_A", 0),)
 
 
+def test_the_long_control_has_all_the_steps_and_the_settings_of_scratch(choices, tmp_path):
+    plan = plan_from(choices("full"))
+    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    cells = {cell.arm: cell for cell in branch.network_cells() if cell.size == 10 and cell.seed == 1}
+    for name in plan.main_architectures:
+        long, pretrained = (branch.arm(cells[f"{init}_{name}"], {}) for init in ("scratch_long", "pretrained"))
+        assert long.work["steps"] == pretrained.needs[0].work["steps"] + pretrained.work["steps"] == 1800
+        assert long.work["model_path"] is None and long.work["training"] == pretrained.work["training"]
+    table = {f"{init}_{name}": {"settings": {"learning_rate": init}} for init in TRAINED for name in ("rectified_A",)}
+    save_json(tmp_path / "A" / TUNING_FILE, table)
+    assert chosen_settings(branch)["scratch_long_rectified_A"] == {"learning_rate": "scratch"}
+
+
 def test_grid_is_full_at_the_main_size_and_holds_the_main_arms_elsewhere(choices, tmp_path):
     plan = plan_from(choices("full"))
     branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
     cells = branch.network_cells()
-    assert sum(cell.size == 10 for cell in cells) == 2 * 5 * 3
+    assert sum(cell.size == 10 for cell in cells) == (2 * 5 + 2) * 3
     assert sum(cell.size != 10 for cell in cells) == 2 * 2 * 3 * 3
     assert len(branch.candidates()) == 3 * 2 * 2  # the main networks and the CNN, two inits, two candidates each
     tuned = {name: branch.tuned_on(name) for name in plan.architectures}
@@ -106,5 +121,7 @@ def test_size_of_the_full_study(choices, tmp_path):
     size = study_size(plan, [branch])
     arms = 5 * 2 * 3 + 2 * 2 * 3 * 3
     pretrainings = 2 * 3 + 3  # of the main networks one per seed
-    assert size["trainings"] == pretrainings + arms + 12 + 1
-    assert size["steps"] == pretrainings * plan.pretraining_steps + (arms + 12 + 1) * plan.scratch_steps
+    long = 2 * 3  # steps of a pre-training and of a fine-tuning
+    assert size["trainings"] == pretrainings + arms + long + 12 + 1
+    per_arm = plan.scratch_steps
+    assert size["steps"] == (pretrainings + long) * plan.pretraining_steps + (arms + long + 12 + 1) * per_arm

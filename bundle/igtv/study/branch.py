@@ -9,7 +9,7 @@ from ..learning.work import CONFIGS_DIR
 from ..training.checkpoint_keeper import BEST_NAME
 from .data import Case, StudyData
 from .masks import MASKS_FILE
-from .plan import TRAINED, StudyPlan
+from .plan import LONG, SCRATCH, TRAINED, StudyPlan, split_arm
 from .store import load_json
 from .subsets import labelled_subset
 from .units import Unit
@@ -138,8 +138,14 @@ class Branch:
         return Unit(f"{self.letter}/{name}", "test_threshold", work)
 
     def network_cells(self) -> list[Cell]:
-        """All trainings of the grid: every architecture at the main size, the main ones at the other sizes."""
-        return [
+        """All trainings of the grid: every architecture at the main size, the main ones at the other sizes.
+
+        The main ones are also trained from scratch for as many steps as pre-training and fine-tuning have together, at
+        the main size: what pre-training adds must not be the length of training.
+        """
+        plan = self.plan
+        long = [Cell(f"{LONG}_{name}", plan.main_size, seed) for name in plan.main_architectures for seed in plan.seeds]
+        return long + [
             Cell(f"{init}_{architecture}", size, seed)
             for size in self.sizes
             for init in TRAINED
@@ -161,8 +167,8 @@ class Branch:
     def tuned_on(self, architecture: str) -> str:
         """Whose tuning settles an architecture's settings.
 
-        Each main network and each CNN has its own, as a learning rate found for one side of a comparison favours it; the
-        other ones of ours take that of the main network with the same slice interaction.
+        Each main network and each CNN has its own, as a learning rate found for one side of a comparison favours it;
+        the other ones of ours take that of the main network with the same slice interaction.
         """
         plan = self.plan
         content = plan.architectures[architecture]
@@ -177,13 +183,18 @@ class Branch:
         return [Cell(arm, size, seed) for size in self.sizes for seed in self.plan.seeds]
 
     def _learning(self, name: str, cell: Cell, settings: Mapping[str, Any], training, validation) -> Unit:
-        init, architecture = cell.arm.split("_", 1)
-        plan, scratch = self.plan, init == "scratch"
+        init, architecture = split_arm(cell.arm)
+        plan, scratch = self.plan, init in SCRATCH
+        steps = {
+            "pretrained": plan.finetuning_steps,
+            "scratch": plan.scratch_steps,
+            LONG: plan.pretraining_steps + plan.finetuning_steps,
+        }
         own = plan.scratch_settings if scratch else plan.finetuning_settings
         return self._training(
             name,
             architecture,
-            plan.scratch_steps if scratch else plan.finetuning_steps,
+            steps[init],
             {**own, **settings},
             cell.seed,
             training,

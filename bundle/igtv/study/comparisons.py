@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .outcome import OUTCOMES, Row, choose_rows, comparable, paired_outcome
-from .plan import TRAINED, UNTRAINED, StudyPlan
+from .plan import LONG, TRAINED, UNTRAINED, StudyPlan
 
 
 def pairs(plan: StudyPlan) -> Iterator[tuple[str, str, str]]:
@@ -12,6 +12,9 @@ def pairs(plan: StudyPlan) -> Iterator[tuple[str, str, str]]:
     networks = {name: content.get("network", {}) for name, content in plan.architectures.items()}
     for name in networks:
         yield "pre-training", f"pretrained_{name}", f"scratch_{name}"
+    for name in plan.main_architectures:
+        yield "pre-training, equal steps", f"pretrained_{name}", f"{LONG}_{name}"
+        yield "longer training", f"{LONG}_{name}", f"scratch_{name}"
     for question, changed, value, other in (
         ("slice interaction", "sim", "none", "fusion"),
         ("fusion", "fusion", "rectified", "sim"),

@@ -15,6 +15,7 @@ def decide(
     resamples: int,
     seeds: Sequence[int],
     patients: Iterable[str],
+    validation: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Decide one hypothesis.
@@ -26,32 +27,47 @@ def decide(
     been tested with every seed on every patient. Anything else is "not decided". Beside it stands whether the mean
     difference reaches what was `hoped`.
 
+    Where the rule names a `control` it is decided against the better of `second` and `control`, chosen by validation;
+    the difference to the other one is returned too.
+
     Args:
-        rule: name, question, metric, first, second, above, hoped and, if wanted, no_loss_metric, no_loss_margin.
+        rule: name, question, metric, first, second, above, hoped and, if wanted, control, no_loss_metric and
+            no_loss_margin.
         rows: of all tests.
         size: number of labelled patients at which it is decided.
         resamples: of the bootstrap.
         seeds: that both arms are to be tested with.
         patients: that both arms are to be tested on.
+        validation: arm -> validation Dice, of the arms that a rule with a control chooses between.
         seed: of the bootstrap.
 
     Returns:
-        The rule with `verdict`, `missing` (tests, as texts), `difference` and `no_loss`, both None where nothing can be
-        compared.
+        The rule with `against` (the arm it was decided against), `others` ({arm: difference to it}), `verdict`,
+        `missing` (tests, as texts), `difference` and `no_loss`, both None where nothing can be compared.
     """
-    chosen = {side: choose_rows(rows, rule[side], size) for side in ("first", "second")}
-    patients = set(patients)
-    missing = [text for side, found in chosen.items() for text in missing_tests(found, rule[side], seeds, patients)]
-    made = {**rule, "size": size, "verdict": INCOMPLETE, "missing": missing, "difference": None, "no_loss": None}
-    if not comparable(*chosen.values()) or len({frozenset(_patients(found)) for found in chosen.values()}) > 1:
-        return made | {"reaches_hoped": False}
-    made["difference"] = difference = paired_outcome(*chosen.values(), rule["metric"], resamples, seed)
-    if rule.get("no_loss_metric"):
-        made["no_loss"] = loss = paired_outcome(*chosen.values(), rule["no_loss_metric"], resamples, seed)
+    patients, tested = set(patients), {}
+    sides = [rule["second"], *([rule["control"]] if rule.get("control") else [])]
+    for arm in (rule["first"], *sides):
+        tested[arm] = choose_rows(rows, arm, size)
+    missing = [text for arm, found in tested.items() for text in missing_tests(found, arm, seeds, patients)]
+    missing += [f"{arm}: no validation" for arm in sides if len(sides) > 1 and arm not in (validation or {})]
+    against = max(sides, key=lambda arm: (validation or {}).get(arm, -1.0))
+    made = {**rule, "size": size, "against": against, "verdict": INCOMPLETE, "missing": missing}
+
+    def difference(metric: str, arm: str) -> dict[str, Any] | None:
+        pair = tested[rule["first"]], tested[arm]
+        if not comparable(*pair) or _patients(pair[0]) != _patients(pair[1]):
+            return None
+        return paired_outcome(*pair, metric, resamples, seed)
+
+    made["difference"] = found = difference(rule["metric"], against)
+    made["others"] = {arm: difference(rule["metric"], arm) for arm in sides if arm != against}
+    made["no_loss"] = loss = difference(rule["no_loss_metric"], against) if rule.get("no_loss_metric") else None
+    if loss is not None:
         loss["held"] = bool(loss["ci_low"] > -rule["no_loss_margin"])
-    if not missing:
-        made["verdict"] = _verdict(rule, difference, made["no_loss"])
-    return made | {"reaches_hoped": bool(difference["mean_difference"] >= rule["hoped"])}
+    if not missing and found is not None:
+        made["verdict"] = _verdict(rule, found, loss)
+    return made | {"reaches_hoped": found is not None and bool(found["mean_difference"] >= rule["hoped"])}
 
 
 def _verdict(rule: Mapping[str, Any], difference: Mapping[str, Any], no_loss: Mapping[str, Any] | None) -> str:

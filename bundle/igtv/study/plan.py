@@ -11,6 +11,8 @@ from ..learning.work import CONFIGS_DIR
 SCALES = ("full", "small")
 # what the study itself sets in a training, so that no key may
 OWN_SETTINGS = frozenset({"output_dir", "model_path", "dataset_dir", "datalist", "resume", "seed", "device", "task"})
+LONG = "scratch_long"  # from scratch, for the steps of pre-training and fine-tuning together
+SCRATCH = ("scratch", LONG)
 TRAINED, UNTRAINED = ("scratch", "pretrained"), ("zero_shot", "margin", "threshold")
 
 
@@ -108,7 +110,8 @@ class StudyPlan:
         """Names of all arms, simple ones first."""
         names = ["threshold"]
         names += [f"{kind}_{name}" for kind in ("zero_shot", "margin") for name in self.main_architectures]
-        return names + [f"{kind}_{name}" for kind in TRAINED for name in self.architectures]
+        names += [f"{kind}_{name}" for kind in TRAINED for name in self.architectures]
+        return names + [f"{LONG}_{name}" for name in self.main_architectures]
 
     def _check_architectures(self) -> None:
         missing = [name for name in self.main_architectures if name not in self.architectures]
@@ -119,8 +122,8 @@ class StudyPlan:
             if overlay is not None and not (CONFIGS_DIR / overlay).is_file():
                 raise ValueError(f"architectures[{name!r}]: there is no config {overlay}")
         for rule in self.hypotheses:
-            for side in ("first", "second"):
-                if rule[side] not in self.arms():
+            for side in ("first", "second", "control"):
+                if side in rule and rule[side] not in self.arms():
                     raise ValueError(f"hypothesis {rule['name']}: {rule[side]!r} is no arm; arms are {self.arms()}")
 
     def _check_seeds(self) -> None:
@@ -153,6 +156,12 @@ class StudyPlan:
                 if root not in known:
                     near = difflib.get_close_matches(root, sorted(known), n=1)
                     raise ValueError(f"{name}: unknown key '{key}'" + (f", did you mean '{near[0]}'?" if near else ""))
+
+
+def split_arm(arm: str) -> tuple[str, str]:
+    """How a network arm begins ("scratch", "pretrained", "scratch_long") and its architecture."""
+    init = next(init for init in (LONG, *TRAINED) if arm.startswith(f"{init}_"))
+    return init, arm.removeprefix(f"{init}_")
 
 
 def plan_from(settings: Mapping[str, Any]) -> StudyPlan:

@@ -20,7 +20,7 @@ from .outcome import OUTCOMES, Row, arm_summary, choose_rows, read_test
 from .page import render_page
 from .plan import TRAINED, StudyPlan
 from .store import load_json, save_json
-from .tuning import TUNING_FILE
+from .tuning import TUNING_FILE, chosen_settings
 from .units import RESULT_FILE, Unit, UnitRunner
 
 RESULTS_FILE, STUDY_FILE, REPORT_FILE, CURVES_FILE = "results.csv", "study.json", "report.html", "curves.png"
@@ -82,7 +82,7 @@ def _branch_tables(folder: Path, branch: Branch, findings: Findings) -> dict[str
         row for cell, unit in tests.items() for row in read_test(folder / unit.name, cell.arm, cell.size, cell.seed)
     ]
     home = folder / branch.letter
-    pictures = []
+    pictures, validation = [], validation_dice(branch, findings.runner)
     if rows:
         save_curves(home / CURVES_FILE, plan, rows, branch.sizes, f"Data {branch.letter}")
         pictures = _end_pictures(home, branch, tests, rows, plan)
@@ -100,7 +100,8 @@ def _branch_tables(folder: Path, branch: Branch, findings: Findings) -> dict[str
         "arms": _arm_table(plan, rows, branch.sizes),
         "comparisons": compare_all(plan, rows, branch.sizes) if rows else [],
         "decisions": [
-            decide(rule, rows, plan.main_size, plan.resamples, plan.seeds, patients) for rule in plan.hypotheses
+            decide(rule, rows, plan.main_size, plan.resamples, plan.seeds, patients, validation)
+            for rule in plan.hypotheses
         ],
         "chosen": {
             cell.name: result["chosen"]
@@ -110,7 +111,22 @@ def _branch_tables(folder: Path, branch: Branch, findings: Findings) -> dict[str
         "tuning": load_json(home / TUNING_FILE) or {},
         "calibration": load_json(home / CALIBRATION_FILE),
         "pictures": pictures,
+        "validation_dice": validation,
     }
+
+
+def validation_dice(branch: Branch, runner: UnitRunner) -> dict[str, float]:
+    """Best validation Dice of every network arm at the main size, mean of its seeds; an arm that lacks one is left out."""
+    try:
+        chosen = chosen_settings(branch)
+    except FileNotFoundError:
+        return {}
+    found: dict[str, list] = {}
+    for cell in branch.network_cells():
+        if cell.size == branch.plan.main_size and cell.arm in chosen:
+            result = runner.result(branch.arm(cell, chosen[cell.arm])) or {}
+            found.setdefault(cell.arm, []).append(result.get("best_val_dice"))
+    return {arm: sum(values) / len(values) for arm, values in found.items() if None not in values}
 
 
 def _arm_table(plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from ..learning.work import CONFIGS_DIR
 from .branch import Branch, Cell
 from .calibration import CALIBRATION_FILE, calibrate
 from .data import BREATHING, PHANTOM, breathing_data, phantom_data
-from .plan import StudyPlan, plan_from
+from .plan import StudyPlan, plan_from, split_arm
 from .registration import (
     NotRegistered,
     content_digest,
@@ -248,7 +248,7 @@ class Study:
         chosen = chosen_settings(branch)
         for cell in (cell for cell in branch.network_cells() if cell.arm in chosen):
             training = branch.arm(cell, chosen[cell.arm])
-            architecture = cell.arm.split("_", 1)[1]
+            architecture = split_arm(cell.arm)[1]
             tests[cell] = branch.test(training, architecture, f"test/{cell.name}", data.testing)
         return predictions, tests
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .branch import Branch
-from .plan import TRAINED
+from .plan import LONG, TRAINED
 from .store import load_json, save_json
 from .units import UnitRunner
 
@@ -47,11 +47,12 @@ def chosen_settings(branch: Branch) -> Mapping[str, dict[str, Any]]:
     table = load_json(_path(branch))
     if table is None:
         raise FileNotFoundError(f"{_path(branch)} is missing: run the stage tuning first")
+    kinds = {init: init for init in TRAINED} | {LONG: "scratch"}  # the long training takes what the short one chose
     return {
-        f"{init}_{name}": table[f"{init}_{branch.tuned_on(name)}"]["settings"]
-        for init in TRAINED
+        f"{init}_{name}": table[f"{kind}_{branch.tuned_on(name)}"]["settings"]
+        for init, kind in kinds.items()
         for name in branch.plan.architectures
-        if f"{init}_{branch.tuned_on(name)}" in table
+        if f"{kind}_{branch.tuned_on(name)}" in table
     }
 
 
