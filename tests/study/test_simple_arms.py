@@ -88,5 +88,8 @@ def test_light_metrics_are_those_of_the_evaluation():
     for name, value in numbers.items():
         if name in whole:
             assert value == pytest.approx(whole[name]), name
+    cut = light_metrics(pred, label, SPACING, cut_by=["superior", "left"])
+    assert np.isnan(cut["dice_superior_end"]) and np.isnan(cut["dice_ends"])
+    assert cut["dice_inferior_end"] == numbers["dice_inferior_end"] and cut["dice"] == numbers["dice"]
     missed = light_metrics(np.zeros_like(label), label, SPACING)
     assert missed["dice"] == missed["dice_ends"] == missed["coverage"] == 0

@@ -2,7 +2,9 @@
 
 import csv
 import json
+from pathlib import Path
 
+import nibabel as nib
 import pytest
 from igtv.learning.durable import locked
 from igtv.study import units
@@ -10,6 +12,7 @@ from igtv.study.data import breathing_data
 from igtv.study.plan import plan_from
 from igtv.study.registration import NotRegistered
 from igtv.study.study import STAGES, run_study
+from igtv.study.work import KINDS
 from matplotlib.image import imread
 
 MACHINE = {"device": "cpu", "own_process": False, "num_parallel": 1}
@@ -126,6 +129,16 @@ def test_breathing_patients_are_split_by_patient(tmp_path, choices, simulate_coa
     assert len(data.pool) == len(data.validation) == len(data.pretraining) == 1
     assert data.pool[0]["patient"] == data.pretraining[0]["patient"] != data.validation[0]["patient"]
     assert data.pretraining[0]["label"].startswith(str(source))
+    for case in data.testing:
+        facts = json.loads((Path(case["ct"]).parent / "case.json").read_text())
+        assert case["cut_by"] == facts["cut_by"] and case["gtv"].endswith("/gtv.nii.gz")
+    cut = {**data.testing[0], "cut_by": ["inferior"]}
+    result = KINDS["test_gtv"](tmp_path, {"cases": [cut]}, "cpu")
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    gtv, label = (nib.load(cut[key]).get_fdata() > 0 for key in ("gtv", "label"))
+    assert float(row["dice"]) == pytest.approx(2 * gtv.sum() / (gtv.sum() + label.sum()), abs=1e-4)  # it is within
+    assert result["cases"] == 1 and row["dice_ends"] == row["dice_inferior_end"] == "" != row["dice_superior_end"]
     values["breathing_validation_patients"] = 2
     with pytest.raises(ValueError, match="2 patients to learn from and 2 to test on"):
         breathing_data(plan_from(values), tmp_path / "breathing", source)

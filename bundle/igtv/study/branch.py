@@ -115,6 +115,10 @@ class Branch:
         work = {"masks": self._masks(masks), "cases": list(cases)}
         return Unit(f"{self.letter}/{name}", "test_masks", work, (masks,))
 
+    def test_gtv(self, name: str, cases: Sequence[Case]) -> Unit:
+        """The tumour as the CT shows it, measured against the IGTV."""
+        return Unit(f"{self.letter}/{name}", "test_gtv", {"cases": list(cases)})
+
     def test_margin(self, known: Unit, masks: Unit, name: str, training: Sequence[Case], cases: Sequence[Case]) -> Unit:
         """GTV model plus margin, which is chosen on `training` (masks in `known`)."""
         work = {

@@ -24,7 +24,7 @@ def pairs(plan: StudyPlan) -> Iterator[tuple[str, str, str]]:
                 yield question, f"{init}_{name}", f"{init}_{second}"
     main = plan.main_architectures[0]
     for arm in plan.arms():
-        if arm.startswith(UNTRAINED) and (arm == "threshold" or arm.endswith(main)):
+        if arm.startswith(UNTRAINED) and (arm in ("threshold", "perfect_gtv") or arm.endswith(main)):
             yield "learning from IGTV", f"pretrained_{main}", arm
     for name, content in plan.architectures.items():
         if content.get("overlay") is not None:

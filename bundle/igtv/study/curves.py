@@ -13,7 +13,7 @@ from .plan import TRAINED, StudyPlan
 
 PANELS = ("dice", "dice_superior_end", "dice_inferior_end")
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown")
-GREYS = {"zero_shot": "0.55", "margin": "0.3", "threshold": "0.7"}
+GREYS = {"zero_shot": "0.55", "margin": "0.3", "threshold": "0.7", "perfect_gtv": "0.15"}
 
 
 def save_curves(path: str | Path, plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int], title: str) -> None:
@@ -49,7 +49,7 @@ def _styles(plan: StudyPlan) -> dict[str, dict]:
     styles = {}
     for arm in plan.arms():
         kind = next((kind for kind in GREYS if arm.startswith(kind)), None)
-        if kind is not None and (kind == "threshold" or arm.endswith(plan.main_architectures[0])):
+        if kind is not None and (kind in ("threshold", "perfect_gtv") or arm.endswith(plan.main_architectures[0])):
             styles[arm] = {"color": GREYS[kind], "ls": ":", "marker": "."}
     for colour, name in zip(COLOURS, plan.main_architectures, strict=False):
         for init in reversed(TRAINED):

@@ -17,7 +17,7 @@ from .masks import load_label
 from .plan import StudyPlan
 
 PHANTOM, BREATHING = "A", "B"
-Case = dict[str, str]
+Case = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class StudyData:
     """Cases of one data set, by what they are for; a case has `case`, `patient`, `ct`, `pet`, `label`.
+
+    A breathing case also has `gtv`, the tumour as its CT shows it, and `cut_by`, the faces that cut its label.
 
     Attributes:
         pretraining, pretraining_validation: GTV contours.
@@ -133,7 +135,7 @@ def breathing_data(
             "dataset_dir": str(folder),
         },
     )
-    made = read_datalist(folder / "dataset.json")
+    made, facts = read_datalist(folder / "dataset.json"), _breathing_facts(folder / "dataset.json")
     tested = {item.patient for item in _held_out(made)}
     sources = {item.patient: item for item in (*source.training, *source.validation, *source.testing) if item.label}
     learned = sorted(set(sources) - tested)
@@ -141,7 +143,7 @@ def breathing_data(
     for item in (*made.training, *made.validation, *made.testing):
         if item.patient not in tested and item.patient not in learned:
             raise ValueError(f"breathing case {item.case}: its patient {item.patient} is not in {source_list}")
-        cycles.setdefault(item.patient, []).append(_case(item))
+        cycles.setdefault(item.patient, []).append(_case(item) | facts[Path(item.ct)])
     learned = [patient for patient in learned if patient in cycles]
     count, needed = plan.breathing_validation_patients, max(plan.breathing_sizes)
     if len(learned) < count + needed or not tested & set(cycles):
@@ -171,6 +173,14 @@ def _held_out(source) -> list[DatalistItem]:
 def _licence(datalist: Path) -> str:
     content = json.loads(datalist.read_text(encoding="utf-8"))
     return ", ".join(str(content[key]) for key in ("name", "licence") if content.get(key))
+
+
+def _breathing_facts(datalist: Path) -> dict[Path, Case]:
+    """CT -> what the datalist of the breathing cases says beyond what a training needs."""
+    content = json.loads(datalist.read_text(encoding="utf-8"))
+    items = [item for part in ("training", "validation", "testing") for item in content.get(part, ())]
+    folder = datalist.parent
+    return {folder / item["ct"]: {"gtv": str(folder / item["gtv"]), "cut_by": item["cut_by"]} for item in items}
 
 
 def _case(item: DatalistItem, prefix: str = "") -> Case:

@@ -10,7 +10,7 @@ from ..evaluation.overlap import volume_metrics
 
 
 def light_metrics(
-    pred, label, spacing_mm: Sequence[float], case: str = "case", end_length_mm: float = END_LENGTH_MM
+    pred, label, spacing_mm: Sequence[float], case: str = "case", end_length_mm: float = END_LENGTH_MM, cut_by=()
 ) -> dict[str, float]:
     """Overlap, volumes and ends of one case; definitions as in `evaluation.case_metrics`.
 
@@ -20,6 +20,8 @@ def light_metrics(
         spacing_mm: voxel size (x, y, z).
         case: name, for error texts.
         end_length_mm: length of one end along z.
+        cut_by: faces of the image that the target reaches: "superior", "inferior". It has no true end there: the Dice
+            of that end, and the mean of both, are NaN.
 
     Returns:
         The columns of `evaluation.overlap.volume_metrics` and `evaluation.ends.end_metrics`, and `dice_ends`: the
@@ -27,5 +29,6 @@ def light_metrics(
     """
     pred, label, spacing = check_pair(pred, label, spacing_mm, case)
     numbers = volume_metrics(pred, label, spacing) | end_metrics(pred, label, spacing, end_length_mm)
+    numbers |= {name: float("nan") for face in cut_by if (name := f"dice_{face}_end") in numbers}
     ends = [numbers["dice_superior_end"], numbers["dice_inferior_end"]]
     return numbers | {"dice_ends": float(np.mean(ends))}

@@ -13,7 +13,7 @@ SCALES = ("full", "small")
 OWN_SETTINGS = frozenset({"output_dir", "model_path", "dataset_dir", "datalist", "resume", "seed", "device", "task"})
 LONG = "scratch_long"  # from scratch, for the steps of pre-training and fine-tuning together
 SCRATCH = ("scratch", LONG)
-TRAINED, UNTRAINED = ("scratch", "pretrained"), ("zero_shot", "margin", "threshold")
+TRAINED, UNTRAINED = ("scratch", "pretrained"), ("zero_shot", "margin", "threshold", "perfect_gtv")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class StudyPlan:
 
     def arms(self) -> list[str]:
         """Names of all arms, simple ones first."""
-        names = ["threshold"]
+        names = ["threshold", "perfect_gtv"]
         names += [f"{kind}_{name}" for kind in ("zero_shot", "margin") for name in self.main_architectures]
         names += [f"{kind}_{name}" for kind in TRAINED for name in self.architectures]
         return names + [f"{LONG}_{name}" for name in self.main_architectures]

@@ -116,7 +116,7 @@ def _branch_tables(folder: Path, branch: Branch, findings: Findings) -> dict[str
 
 
 def validation_dice(branch: Branch, runner: UnitRunner) -> dict[str, float]:
-    """Best validation Dice of every network arm at the main size, mean of its seeds; an arm that lacks one is left out."""
+    """Best validation Dice of every network arm at the main size, mean of its seeds; not of arms that lack one."""
     try:
         chosen = chosen_settings(branch)
     except FileNotFoundError:

@@ -235,6 +235,9 @@ class Study:
         for cell in branch.simple_cells("threshold"):
             labelled = labelled_subset(data.pool, cell.size, cell.seed)
             tests[cell] = branch.test_threshold(f"test/{cell.name}", labelled, data.testing)
+        if all("gtv" in case for case in data.testing):
+            perfect = Cell("perfect_gtv", 0, 0)
+            tests[perfect] = branch.test_gtv(f"test/{perfect.name}", data.testing)
         predictions = []
         for name, seed in product(plan.main_architectures, plan.seeds):
             known = branch.predict(name, seed, f"gtv_masks/{name}/seed{seed}/pool", data.pool)

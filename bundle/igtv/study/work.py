@@ -78,6 +78,11 @@ def test_masks(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, 
     return _measure(folder, work["cases"], lambda case: masks[case["case"]])
 
 
+def test_gtv(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """Numbers of the tumour as the CT shows it: what perfect GTV contours would reach. `work`: `cases` with `gtv`."""
+    return _measure(folder, work["cases"], lambda case: load_label({**case, "label": case["gtv"]})[0])
+
+
 def test_margin(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
     """GTV plus the margin that is best for the labelled cases.
 
@@ -104,6 +109,7 @@ KINDS: dict[str, Callable[[Path, Mapping[str, Any], str], dict[str, Any]]] = {
     "predict": predict,
     "test_network": test_network,
     "test_masks": test_masks,
+    "test_gtv": test_gtv,
     "test_margin": test_margin,
     "test_threshold": test_threshold,
 }
@@ -122,7 +128,7 @@ def _measure(folder: Path, cases, mask_of: Callable[[Mapping], Any]) -> dict[str
     rows = []
     for case in cases:
         label, spacing = load_label(case)
-        numbers = light_metrics(mask_of(case), label, spacing, case["case"])
+        numbers = light_metrics(mask_of(case), label, spacing, case["case"], cut_by=case.get("cut_by", ()))
         rows.append({"case": case["case"], "patient": case["patient"], **numbers})
     write_rows(folder / METRICS_FILE, rows)
     return {"cases": len(rows)}
