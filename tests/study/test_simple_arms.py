@@ -1,10 +1,15 @@
 """Arms without training, numbers worked out by hand: margins, thresholds, subsets, the light metrics."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from igtv.evaluation.case_metrics import case_metrics
+from igtv.study.branch import Branch
+from igtv.study.cost import placeholder_data
 from igtv.study.light_metrics import light_metrics
-from igtv.study.margins import Margin, choose_margin, grow
+from igtv.study.margins import Margin, at_the_edge, choose_margin, grow
+from igtv.study.plan import plan_from
 from igtv.study.subsets import labelled_subset
 from igtv.study.thresholds import choose_rule
 
@@ -45,6 +50,26 @@ def test_a_sphere_that_moved_by_a_known_way_gives_that_margin():
     margin, dice = choose_margin([(sphere, igtv, SPACING)], [0, 3, 6, 9, 12, 15], [0, 2, 4])
     assert margin == Margin(superior_mm=3, inferior_mm=12, in_plane_mm=0)
     assert dice == 1.0
+
+
+def test_a_margin_at_the_edge_of_what_was_tried_is_named():
+    assert at_the_edge(Margin(15, 12, 0), [0, 12, 15], [0]) == ["superior_mm"]
+    assert at_the_edge(Margin(12, 15, 4), [0, 12, 15], [0, 4]) == ["inferior_mm", "in_plane_mm"]
+    assert at_the_edge(Margin(12, 0, 0), [0, 12, 15], [0]) == []
+
+
+def test_no_margin_is_chosen_on_patients_that_the_gtv_model_learned_from(choices, tmp_path):
+    plan = plan_from(choices("full"))
+    apart = placeholder_data(plan, "B", 8)
+    validation = [{"case": "v", "patient": "v"}]
+    same = replace(apart, pretraining=[{**case, "case": "static"} for case in apart.pool], validation=validation)
+    for data, sizes, cases in ((apart, [5, 10, 20], None), (same, [0], validation)):
+        branch = Branch("B", plan, data, tmp_path, plan.breathing_sizes, {})
+        cells = branch.cells_after_gtv("margin_rectified_A", 1)
+        assert [cell.size for cell in cells] == sizes
+        for cell in cells:
+            expected = cases or labelled_subset(data.pool, cell.size, 1)
+            assert branch.known_cases(cell) == expected
 
 
 def test_the_margin_is_best_for_the_mean_of_the_labelled_patients():

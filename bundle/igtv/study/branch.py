@@ -182,6 +182,25 @@ class Branch:
         alike = [name for name, value in sim.items() if value == content.get("network", {}).get("sim")]
         return (alike or list(plan.main_architectures))[0]
 
+    @property
+    def gtv_saw_the_pool(self) -> bool:
+        """Whether patients of the pool pre-trained: what follows a GTV model's mask is then not chosen on them."""
+        seen = {case["patient"] for case in self.data.pretraining}
+        return any(case["patient"] in seen for case in self.data.pool)
+
+    def known_cases(self, cell: Cell) -> list[Case]:
+        """Cases that the margin around a GTV model's mask is chosen on: no patient that the model was trained on.
+
+        The labelled patients; where these pre-trained, the validating ones, whatever the number of labelled patients.
+        """
+        if self.gtv_saw_the_pool:
+            return list(self.data.validation)
+        return labelled_subset(self.data.pool, cell.size, cell.seed)
+
+    def cells_after_gtv(self, arm: str, seed: int) -> list[Cell]:
+        """Choices of an arm that starts from the GTV model's masks of a seed."""
+        return [Cell(arm, size, seed) for size in ([0] if self.gtv_saw_the_pool else self.sizes)]
+
     def simple_cells(self, arm: str) -> list[Cell]:
         """All choices of an arm without training on IGTV."""
         return [Cell(arm, size, seed) for size in self.sizes for seed in self.plan.seeds]

@@ -44,6 +44,12 @@ def grow(mask: np.ndarray, margin: Margin, spacing_mm: Sequence[float]) -> np.nd
     return result
 
 
+def at_the_edge(margin: Margin, si_mm: Sequence[float], in_plane_mm: Sequence[float]) -> list[str]:
+    """Parts of a margin that are the largest value tried: a larger one might have been better."""
+    largest = {"superior_mm": max(si_mm), "inferior_mm": max(si_mm), "in_plane_mm": max(in_plane_mm)}
+    return [name for name, value in largest.items() if getattr(margin, name) == value > 0]
+
+
 def choose_margin(
     cases: Iterable[tuple[np.ndarray, np.ndarray, Sequence[float]]],
     si_mm: Sequence[float],

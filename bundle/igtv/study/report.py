@@ -108,6 +108,11 @@ def _branch_tables(folder: Path, branch: Branch, findings: Findings) -> dict[str
             for cell, unit in tests.items()
             if "chosen" in (result := findings.runner.result(unit))
         },
+        "at_the_edge": {
+            cell.name: result["at_the_edge"]
+            for cell, unit in tests.items()
+            if (result := findings.runner.result(unit)).get("at_the_edge")
+        },
         "tuning": load_json(home / TUNING_FILE) or {},
         "calibration": load_json(home / CALIBRATION_FILE),
         "pictures": pictures,

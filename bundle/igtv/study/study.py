@@ -240,14 +240,15 @@ class Study:
             tests[perfect] = branch.test_gtv(f"test/{perfect.name}", data.testing)
         predictions = []
         for name, seed in product(plan.main_architectures, plan.seeds):
-            known = branch.predict(name, seed, f"gtv_masks/{name}/seed{seed}/pool", data.pool)
+            learned = data.validation if branch.gtv_saw_the_pool else data.pool
+            known = branch.predict(name, seed, f"gtv_masks/{name}/seed{seed}/known", learned)
             masks = branch.predict(name, seed, f"gtv_masks/{name}/seed{seed}/testing", data.testing)
             predictions += [known, masks]
             zero = Cell(f"zero_shot_{name}", 0, seed)
             tests[zero] = branch.test_masks(masks, f"test/{zero.name}", data.testing)
-            for cell in (cell for cell in branch.simple_cells(f"margin_{name}") if cell.seed == seed):
-                labelled = labelled_subset(data.pool, cell.size, cell.seed)
-                tests[cell] = branch.test_margin(known, masks, f"test/{cell.name}", labelled, data.testing)
+            for cell in branch.cells_after_gtv(f"margin_{name}", seed):
+                cases = branch.known_cases(cell)
+                tests[cell] = branch.test_margin(known, masks, f"test/{cell.name}", cases, data.testing)
         chosen = chosen_settings(branch)
         for cell in (cell for cell in branch.network_cells() if cell.arm in chosen):
             training = branch.arm(cell, chosen[cell.arm])

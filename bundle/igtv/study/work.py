@@ -18,7 +18,7 @@ from ..learning.work import run_verb
 from ..training.checkpoint_keeper import CHECKPOINT_NAME, LAST_NAME
 from ..training.manifest import MANIFEST_NAME
 from .light_metrics import light_metrics
-from .margins import choose_margin, grow
+from .margins import at_the_edge, choose_margin, grow
 from .masks import MASKS_FILE, load_label, load_masks, save_masks, segment_cases
 from .store import load_json, save_json
 from .thresholds import choose_rule
@@ -93,7 +93,10 @@ def test_margin(folder: Path, work: Mapping[str, Any], device: str) -> dict[str,
     margin, training_dice = choose_margin(labelled, work["si_mm"], work["in_plane_mm"])
     masks = load_masks(work["masks"])
     made = _measure(folder, work["cases"], lambda case: grow(masks[case["case"]], margin, load_label(case)[1]))
-    return made | {"chosen": asdict(margin), "training_dice": training_dice}
+    edge = at_the_edge(margin, work["si_mm"], work["in_plane_mm"])
+    if edge:
+        logger.warning("%s of the margin is the largest value tried: give larger ones", ", ".join(edge))
+    return made | {"chosen": asdict(margin), "training_dice": training_dice, "at_the_edge": edge}
 
 
 def test_threshold(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
