@@ -21,6 +21,7 @@ TINY = {
     "breathing_validation_patients": 1,
     "phantom_settings": COARSE,
     "pretraining_steps": 2,
+    "breathing_pretraining_steps": 2,
     "finetuning_steps": 2,
     "scratch_steps": 2,
     "resamples": 200,

@@ -124,7 +124,7 @@ def test_breathing_patients_are_split_by_patient(tmp_path, choices, simulate_coa
     source = simulate_coarsely(tmp_path / "patients", "gtv", cases=4, folds=2)
     values = choices(sizes=[1], breathing_sizes=[1], main_size=1)
     values["breathing"] = {"seed": 5, "cycles_per_case": 2, "num_workers": 0}
-    data = breathing_data(plan_from(values), tmp_path / "breathing", source)
+    (data,) = breathing_data(plan_from(values), tmp_path / "breathing", source)
     assert len(data.testing) == 4 and len({case["patient"] for case in data.testing}) == 2
     assert len(data.pool) == len(data.validation) == len(data.pretraining) == 1
     assert data.pool[0]["patient"] == data.pretraining[0]["patient"] != data.validation[0]["patient"]
@@ -139,6 +139,13 @@ def test_breathing_patients_are_split_by_patient(tmp_path, choices, simulate_coa
     gtv, label = (nib.load(cut[key]).get_fdata() > 0 for key in ("gtv", "label"))
     assert float(row["dice"]) == pytest.approx(2 * gtv.sum() / (gtv.sum() + label.sum()), abs=1e-4)  # it is within
     assert result["cases"] == 1 and row["dice_ends"] == row["dice_inferior_end"] == "" != row["dice_superior_end"]
+    parts = breathing_data(plan_from(values | {"breathing_folds": 2}), tmp_path / "breathing", source)
+    tested = [{case["patient"] for case in part.testing} for part in parts]
+    assert len(tested[0]) == len(tested[1]) == 2 and len(tested[0] | tested[1]) == 4
+    for part, patients in zip(parts, tested, strict=True):
+        assert len(part.testing) == 4 and len(part.pool) == 1
+        learned = {case["patient"] for case in (*part.pool, *part.validation, *part.pretraining)}
+        assert not patients & learned
     values["breathing_validation_patients"] = 2
     with pytest.raises(ValueError, match="2 patients to learn from and 2 to test on"):
         breathing_data(plan_from(values), tmp_path / "breathing", source)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..learning.work import CONFIGS_DIR
 from ..training.checkpoint_keeper import BEST_NAME
-from .data import Case, StudyData
+from .data import BREATHING, Case, StudyData
 from .masks import MASKS_FILE
 from .plan import LONG, SCRATCH, TRAINED, StudyPlan, split_arm
 from .store import load_json
@@ -35,12 +35,13 @@ class Branch:
     """Makes the units of Data A or Data B.
 
     Args:
-        letter: "A" or "B", the folder below the study's.
+        letter: "A" or "B".
         plan: of the study.
         data: its cases.
         folder: of the study, absolute.
         sizes: numbers of labelled patients.
         recipe: keys of train.json that all trainings of this data set share.
+        fold: of a cross-validation, each of which has its folder, pre-trainings and tuning; None: there are none.
     """
 
     def __init__(
@@ -51,7 +52,10 @@ class Branch:
         folder: Path,
         sizes: Sequence[int],
         recipe: Mapping[str, Any],
+        fold: int | None = None,
     ) -> None:
+        self.home = letter if fold is None else f"{letter}/fold{fold}"
+
         self.letter, self.plan, self.data, self.folder = letter, plan, data, folder
         self.sizes, self.recipe = list(sizes), dict(recipe)
 
@@ -103,21 +107,21 @@ class Branch:
         """Masks of the GTV model of a seed."""
         source = self.pretraining(architecture, seed)
         work = self._segmentation(source, architecture, cases)
-        return Unit(f"{self.letter}/{name}", "predict", work, (source,))
+        return Unit(f"{self.home}/{name}", "predict", work, (source,))
 
     def test(self, training: Unit, architecture: str, name: str, cases: Sequence[Case]) -> Unit:
         """A trained network on the cases to test on."""
         work = self._segmentation(training, architecture, cases)
-        return Unit(f"{self.letter}/{name}", "test_network", work, (training,))
+        return Unit(f"{self.home}/{name}", "test_network", work, (training,))
 
     def test_masks(self, masks: Unit, name: str, cases: Sequence[Case]) -> Unit:
         """Masks made before, measured: the GTV model as it is."""
         work = {"masks": self._masks(masks), "cases": list(cases)}
-        return Unit(f"{self.letter}/{name}", "test_masks", work, (masks,))
+        return Unit(f"{self.home}/{name}", "test_masks", work, (masks,))
 
     def test_gtv(self, name: str, cases: Sequence[Case]) -> Unit:
         """The tumour as the CT shows it, measured against the IGTV."""
-        return Unit(f"{self.letter}/{name}", "test_gtv", {"cases": list(cases)})
+        return Unit(f"{self.home}/{name}", "test_gtv", {"cases": list(cases)})
 
     def test_margin(self, known: Unit, masks: Unit, name: str, training: Sequence[Case], cases: Sequence[Case]) -> Unit:
         """GTV model plus margin, which is chosen on `training` (masks in `known`)."""
@@ -129,7 +133,7 @@ class Branch:
             "si_mm": list(self.plan.margins_si_mm),
             "in_plane_mm": list(self.plan.margins_in_plane_mm),
         }
-        return Unit(f"{self.letter}/{name}", "test_margin", work, (known, masks))
+        return Unit(f"{self.home}/{name}", "test_margin", work, (known, masks))
 
     def test_threshold(self, name: str, training: Sequence[Case], cases: Sequence[Case]) -> Unit:
         """PET threshold chosen on `training`."""
@@ -139,7 +143,7 @@ class Branch:
             "suv": list(self.plan.threshold_suv),
             "fractions": list(self.plan.threshold_fractions),
         }
-        return Unit(f"{self.letter}/{name}", "test_threshold", work)
+        return Unit(f"{self.home}/{name}", "test_threshold", work)
 
     def network_cells(self) -> list[Cell]:
         """All trainings of the grid: every architecture at the main size, the main ones at the other sizes.
@@ -248,7 +252,7 @@ class Branch:
             "training": list(training),
             "validation": list(validation),
         }
-        return Unit(f"{self.letter}/{name}", "train", work, () if start is None else (start,))
+        return Unit(f"{self.home}/{name}", "train", work, () if start is None else (start,))
 
     def _segmentation(self, source: Unit, architecture: str, cases: Sequence[Case]) -> dict[str, Any]:
         settings = source.work["settings"]
@@ -261,6 +265,22 @@ class Branch:
 
     def _masks(self, unit: Unit) -> str:
         return str(self.folder / unit.name / MASKS_FILE)
+
+
+def breathing_branches(plan: StudyPlan, parts: Sequence[StudyData], folder: Path) -> list[Branch]:
+    """Branches of Data B: one per fold, a single one without folds.
+
+    Args:
+        plan: of the study.
+        parts: data of each fold.
+        folder: of the study, absolute.
+    """
+    recipe, followed = {**plan.recipe, **plan.breathing_recipe}, plan.for_breathing()
+    folds = [None] if plan.breathing_folds is None else range(plan.breathing_folds)
+    return [
+        Branch(BREATHING, followed, data, folder, plan.breathing_sizes, recipe, fold)
+        for fold, data in zip(folds, parts, strict=True)
+    ]
 
 
 def _settings_of(overlay: str | None) -> dict[str, Any]:

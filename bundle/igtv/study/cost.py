@@ -57,12 +57,14 @@ def study_size(plan: StudyPlan, branches: Sequence[Branch], with_calibration: bo
     trainings = steps = tested = 0
     for branch in branches:
         cells = branch.network_cells()
+        followed = branch.plan
         units = branch.pretrainings()
         units += [branch.arm(cell, {}) for cell in cells]
         units += [branch.candidate(*candidate) for candidate in branch.candidates()]
         trainings += len(units)
         steps += sum(unit.work["steps"] for unit in units)
-        masks = len(plan.main_architectures) * len(plan.seeds) * (len(branch.data.testing) + len(branch.data.pool))
+        masks = len(followed.main_architectures) * len(followed.seeds)
+        masks *= len(branch.data.testing) + len(branch.data.validation if branch.gtv_saw_the_pool else branch.data.pool)
         tested += len(cells) * len(branch.data.testing) + masks
     if with_calibration:
         trainings, steps = trainings + 1, steps + plan.scratch_steps

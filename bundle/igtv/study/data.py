@@ -4,13 +4,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..data.datalist import DatalistItem, read_datalist
+from ..data.datalist import Datalist, DatalistItem, read_datalist
 from ..learning.work import run_verb
 from ..phantom.dataset import simulate
 from .masks import load_label
@@ -112,12 +112,17 @@ def breathing_data(
     patients_dir: str | Path,
     datalist: str | Path | None = None,
     phantom_pretraining: Sequence[Case] = (),
-) -> StudyData:
+) -> list[StudyData]:
     """Make Data B below `folder`: IGTV cases out of the real CT, PET and GTV of `patients_dir`.
 
-    The patients that are kept apart (the lists `validation` and `testing`, or fold 0) are tested on,
-    with every breathing cycle; of the others, `breathing_validation_patients` drawn by the seed of `plan.breathing`
-    validate and the rest is the pool, with one cycle each. The static GTV contours of the pool pre-train.
+    Without `breathing_folds` the patients that are kept apart (the lists `validation` and `testing`, or fold 0) are
+    tested on. With it, all patients are dealt to so many folds by the seed of `plan.breathing`, and each is tested on
+    once, by what was learned from the other folds. Of the patients to learn from, `breathing_validation_patients` drawn
+    by that seed validate and the rest is the pool, with one cycle each; the tested ones have every cycle. The static
+    GTV contours of the pool pre-train.
+
+    Returns:
+        One entry per fold; a single one without folds.
 
     Raises:
         ValueError: the patients do not suffice, or the breathing cases do not name their patient.
@@ -136,32 +141,47 @@ def breathing_data(
         },
     )
     made, facts = read_datalist(folder / "dataset.json"), _breathing_facts(folder / "dataset.json")
-    tested = {item.patient for item in _held_out(made)}
     sources = {item.patient: item for item in (*source.training, *source.validation, *source.testing) if item.label}
-    learned = sorted(set(sources) - tested)
     cycles: dict[str, list[Case]] = {}
     for item in (*made.training, *made.validation, *made.testing):
-        if item.patient not in tested and item.patient not in learned:
+        if item.patient not in sources:
             raise ValueError(f"breathing case {item.case}: its patient {item.patient} is not in {source_list}")
         cycles.setdefault(item.patient, []).append(_case(item) | facts[Path(item.ct)])
-    learned = [patient for patient in learned if patient in cycles]
+    static = {patient: _case(item, "static_") for patient, item in sources.items()}
+    parts = [
+        _split(plan, cycles, static, tested, source_list) for tested in _tested_patients(plan, made, sorted(cycles))
+    ]
+    licence = _licence(folder / "dataset.json")
+    return [replace(part, pretraining=part.pretraining + list(phantom_pretraining), licence=licence) for part in parts]
+
+
+def _tested_patients(plan: StudyPlan, made: Datalist, patients: Sequence[str]) -> list[set[str]]:
+    """Patients to test on, of every fold."""
+    folds = plan.breathing_folds
+    if folds is None:
+        return [{item.patient for item in _held_out(made)} & set(patients)]
+    order = np.random.default_rng([plan.breathing["seed"], folds]).permutation(len(patients))
+    return [{patients[index] for index in order[fold::folds]} for fold in range(folds)]
+
+
+def _split(plan: StudyPlan, cycles: Mapping[str, list[Case]], static: Mapping[str, Case], tested, source_list: Path):
+    """Data B with these patients to test on."""
+    learned = sorted(set(cycles) - tested)
     count, needed = plan.breathing_validation_patients, max(plan.breathing_sizes)
-    if len(learned) < count + needed or not tested & set(cycles):
+    if len(learned) < count + needed or not tested:
         raise ValueError(
-            f"{source_list}: {len(learned)} patients to learn from and {len(tested & set(cycles))} to test on; "
+            f"{source_list}: {len(learned)} patients to learn from and {len(tested)} to test on; "
             f"{count} validate and up to {needed} are labelled (breathing_sizes): lower one of the two"
         )
     order = np.random.default_rng(plan.breathing["seed"]).permutation(len(learned))
-    validating = {learned[index] for index in order[:count]}
+    validating = sorted(learned[index] for index in order[:count])
     pool = [patient for patient in learned if patient not in validating]
-    static = {patient: _case(item, "static_") for patient, item in sources.items()}
     return StudyData(
-        pretraining=[static[patient] for patient in pool] + list(phantom_pretraining),
-        pretraining_validation=[static[patient] for patient in sorted(validating)],
+        pretraining=[static[patient] for patient in pool],
+        pretraining_validation=[static[patient] for patient in validating],
         pool=[cycles[patient][0] for patient in pool],
-        validation=[cycles[patient][0] for patient in sorted(validating)],
-        testing=[case for patient in sorted(tested & set(cycles)) for case in cycles[patient]],
-        licence=_licence(folder / "dataset.json"),
+        validation=[cycles[patient][0] for patient in validating],
+        testing=[case for patient in sorted(tested) for case in cycles[patient]],
     )
 
 

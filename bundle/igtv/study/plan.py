@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ..learning.work import CONFIGS_DIR
@@ -34,6 +34,10 @@ class StudyPlan:
             sizes of the sets of Data A; the pool holds as many cases as the largest of `sizes`.
         breathing: keys of `simulate_breathing.json` for Data B, `seed` and `cycles_per_case` among them.
         breathing_validation_patients: of the patients to learn from, these validate.
+        breathing_folds: Data B by cross-validation with so many folds; None: tested on the patients kept apart.
+        breathing_architectures: networks of Data B; the others are left out there.
+        breathing_pretraining_steps: as `pretraining_steps`, for Data B, which has fewer GTV cases.
+        breathing_note: what every table of Data B has to say beside it.
         breathing_with_phantom: pre-train on the phantom's GTV cases too in Data B.
         recipe: keys of train.json that all trainings of the study share; `breathing_recipe` what differs in Data B.
         pretraining_steps, finetuning_steps, scratch_steps: optimisation steps of a training.
@@ -63,6 +67,10 @@ class StudyPlan:
     calibration_testing_cases: int
     breathing: Mapping[str, Any]
     breathing_validation_patients: int
+    breathing_folds: int | None
+    breathing_architectures: Sequence[str]
+    breathing_pretraining_steps: int
+    breathing_note: str
     breathing_with_phantom: bool
     recipe: Mapping[str, Any]
     breathing_recipe: Mapping[str, Any]
@@ -89,7 +97,9 @@ class StudyPlan:
         for name in ("sizes", "breathing_sizes"):
             if self.main_size not in getattr(self, name):
                 raise ValueError(f"main_size={self.main_size} is not among {name}={list(getattr(self, name))}")
-        for name in ("pretraining", "finetuning", "scratch"):
+        if self.breathing_folds is not None:
+            _check_count("breathing_folds", self.breathing_folds, 2)
+        for name in ("pretraining", "finetuning", "scratch", "breathing_pretraining"):
             _check_count(f"{name}_steps", getattr(self, f"{name}_steps"), int(self.recipe.get("epochs", 1)))
         for name in ("pretraining_cases", "pretraining_validation_cases", "validation_cases", "testing_cases"):
             _check_count(name, getattr(self, name), 1)
@@ -113,10 +123,19 @@ class StudyPlan:
         names += [f"{kind}_{name}" for kind in TRAINED for name in self.architectures]
         return names + [f"{LONG}_{name}" for name in self.main_architectures]
 
+    def for_breathing(self) -> "StudyPlan":
+        """The plan as Data B follows it."""
+        kept = {name: self.architectures[name] for name in self.breathing_architectures}
+        return replace(self, architectures=kept, pretraining_steps=self.breathing_pretraining_steps)
+
     def _check_architectures(self) -> None:
-        missing = [name for name in self.main_architectures if name not in self.architectures]
+        for key in ("main_architectures", "breathing_architectures"):
+            missing = [name for name in getattr(self, key) if name not in self.architectures]
+            if missing:
+                raise ValueError(f"{key}: {missing} are not among {list(self.architectures)}")
+        missing = [name for name in self.main_architectures if name not in self.breathing_architectures]
         if missing:
-            raise ValueError(f"main_architectures: {missing} are not among {list(self.architectures)}")
+            raise ValueError(f"breathing_architectures: {missing} of main_architectures are not among them")
         for name, content in self.architectures.items():
             overlay = content.get("overlay")
             if overlay is not None and not (CONFIGS_DIR / overlay).is_file():

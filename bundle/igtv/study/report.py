@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.tables import write_rows, write_text
-from .branch import Branch, Cell
+from .branch import Branch, Cell, breathing_branches
 from .calibration import CALIBRATION_FILE
 from .comparisons import compare_all
 from .cost import measured_cost, placeholder_data, projected_hours, study_size
@@ -24,7 +24,8 @@ from .tuning import TUNING_FILE, chosen_settings
 from .units import RESULT_FILE, Unit, UnitRunner
 
 RESULTS_FILE, STUDY_FILE, REPORT_FILE, CURVES_FILE = "results.csv", "study.json", "report.html", "curves.png"
-PATIENTS_TESTED = 8  # of the real patients at hand; reckons the full study's cost where Data B was left out
+# of the public sarcoma patients; they reckon the full study's cost where Data B was left out
+PATIENTS, PATIENTS_KEPT_APART = 33, 8
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Findings:
     Attributes:
         plan: of the study.
         branches: its data sets.
-        tests: per data set, the tests that have been done.
+        tests: per branch, the tests that have been done.
         runner: knows their results.
         registration: what is registered, None for nothing.
         unregistered: how the study differs from it.
@@ -58,7 +59,11 @@ def write_report(folder: Path, findings: Findings) -> dict[str, Any]:
     Returns:
         Content of `study.json`.
     """
-    tables = {branch.letter: _branch_tables(folder, branch, findings) for branch in findings.branches}
+    letters = dict.fromkeys(branch.letter for branch in findings.branches)
+    tables = {
+        letter: _tables(folder, [branch for branch in findings.branches if branch.letter == letter], findings)
+        for letter in letters
+    }
     every = [{"data": letter, **row} for letter, table in tables.items() for row in table["rows"]]
     if every:
         write_rows(folder / RESULTS_FILE, every)
@@ -76,61 +81,70 @@ def write_report(folder: Path, findings: Findings) -> dict[str, Any]:
     return study
 
 
-def _branch_tables(folder: Path, branch: Branch, findings: Findings) -> dict[str, Any]:
-    plan, tests = findings.plan, findings.tests[branch.letter]
+def _tables(folder: Path, branches: Sequence[Branch], findings: Findings) -> dict[str, Any]:
+    """Tables of one data set; the folds of a cross-validation test different patients and are read as one."""
+    plan, home = branches[0].plan, folder / branches[0].letter
+    tests = {branch.home: findings.tests[branch.home] for branch in branches}
     rows = [
-        row for cell, unit in tests.items() for row in read_test(folder / unit.name, cell.arm, cell.size, cell.seed)
+        row
+        for done in tests.values()
+        for cell, unit in done.items()
+        for row in read_test(folder / unit.name, cell.arm, cell.size, cell.seed)
     ]
-    home = folder / branch.letter
-    pictures, validation = [], validation_dice(branch, findings.runner)
+    sizes, testing = branches[0].sizes, [case for branch in branches for case in branch.data.testing]
+    patients = {case["patient"] for case in testing}
+    pictures, validation = [], validation_dice(branches, findings.runner)
     if rows:
-        save_curves(home / CURVES_FILE, plan, rows, branch.sizes, f"Data {branch.letter}")
-        pictures = _end_pictures(home, branch, tests, rows, plan)
-    expected = sum(1 for _ in branch.network_cells())
-    patients = {case["patient"] for case in branch.data.testing}
+        save_curves(home / CURVES_FILE, plan, rows, sizes, f"Data {branches[0].letter}")
+        pictures = _end_pictures(folder / branches[0].home, branches[0], tests[branches[0].home], rows, plan)
+    results = {
+        f"{name}/{cell.name}": findings.runner.result(unit)
+        for name, done in tests.items()
+        for cell, unit in done.items()
+    }
+    trained = tuple(f"{init}_" for init in TRAINED)
     return {
         "rows": rows,
-        "licence": branch.data.licence,
+        "licence": branches[0].data.licence,
+        "note": plan.breathing_note if branches[0].letter == BREATHING else "",
+        "folds": len(branches),
         "patients_tested": len(patients),
-        "cases_tested": len(branch.data.testing),
+        "cases_tested": len(testing),
         "network_tests": {
-            "done": sum(cell.arm.startswith(tuple(f"{init}_" for init in TRAINED)) for cell in tests),
-            "of": expected,
+            "done": sum(cell.arm.startswith(trained) for done in tests.values() for cell in done),
+            "of": sum(len(branch.network_cells()) for branch in branches),
         },
-        "arms": _arm_table(plan, rows, branch.sizes),
-        "comparisons": compare_all(plan, rows, branch.sizes) if rows else [],
+        "arms": _arm_table(plan, rows, sizes),
+        "comparisons": compare_all(plan, rows, sizes) if rows else [],
         "decisions": [
             decide(rule, rows, plan.main_size, plan.resamples, plan.seeds, patients, validation)
             for rule in plan.hypotheses
         ],
-        "chosen": {
-            cell.name: result["chosen"]
-            for cell, unit in tests.items()
-            if "chosen" in (result := findings.runner.result(unit))
+        "chosen": {name: result["chosen"] for name, result in results.items() if "chosen" in result},
+        "at_the_edge": {name: result["at_the_edge"] for name, result in results.items() if result.get("at_the_edge")},
+        "tuning": {
+            f"{branch.home}/{name}": entry
+            for branch in branches
+            for name, entry in (load_json(folder / branch.home / TUNING_FILE) or {}).items()
         },
-        "at_the_edge": {
-            cell.name: result["at_the_edge"]
-            for cell, unit in tests.items()
-            if (result := findings.runner.result(unit)).get("at_the_edge")
-        },
-        "tuning": load_json(home / TUNING_FILE) or {},
         "calibration": load_json(home / CALIBRATION_FILE),
         "pictures": pictures,
         "validation_dice": validation,
     }
 
 
-def validation_dice(branch: Branch, runner: UnitRunner) -> dict[str, float]:
-    """Best validation Dice of every network arm at the main size, mean of its seeds; not of arms that lack one."""
-    try:
-        chosen = chosen_settings(branch)
-    except FileNotFoundError:
-        return {}
+def validation_dice(branches: Sequence[Branch], runner: UnitRunner) -> dict[str, float]:
+    """Best validation Dice of network arms at the main size, mean of seeds and folds; not of arms that lack one."""
     found: dict[str, list] = {}
-    for cell in branch.network_cells():
-        if cell.size == branch.plan.main_size and cell.arm in chosen:
-            result = runner.result(branch.arm(cell, chosen[cell.arm])) or {}
-            found.setdefault(cell.arm, []).append(result.get("best_val_dice"))
+    for branch in branches:
+        try:
+            chosen = chosen_settings(branch)
+        except FileNotFoundError:
+            return {}
+        for cell in branch.network_cells():
+            if cell.size == branch.plan.main_size and cell.arm in chosen:
+                result = runner.result(branch.arm(cell, chosen[cell.arm])) or {}
+                found.setdefault(cell.arm, []).append(result.get("best_val_dice"))
     return {arm: sum(values) / len(values) for arm, values in found.items() if None not in values}
 
 
@@ -160,7 +174,10 @@ def _end_pictures(
     if not cells:
         return []
     arms = {cell.arm for cell in cells}
-    shown = pictured_cases([row for row in rows if row["arm"] in arms and row["size"] == plan.main_size])
+    own = {case["case"] for case in branch.data.testing}
+    shown = pictured_cases(
+        [row for row in rows if row["arm"] in arms and row["size"] == plan.main_size and row["case"] in own]
+    )
     masks = {cell.arm: load_masks(branch.folder / tests[cell].name / MASKS_FILE) for cell in cells}
     by_name = {case["case"]: case for case in branch.data.testing}
     paths = []
@@ -187,20 +204,15 @@ def _cost(findings: Findings) -> dict[str, Any]:
     results = [load_json(path) for path in paths]
     cost = measured_cost(results, runner.num_parallel) | {"device": runner.device}
     plan = findings.full_plan
-    tested = PATIENTS_TESTED * int(plan.breathing["cycles_per_case"])
     phantom = Branch(
         PHANTOM, plan, placeholder_data(plan, PHANTOM, plan.testing_cases), runner.folder, plan.sizes, plan.recipe
     )
-    real = Branch(
-        BREATHING,
-        plan,
-        placeholder_data(plan, BREATHING, tested),
-        runner.folder,
-        plan.breathing_sizes,
-        {**plan.recipe, **plan.breathing_recipe},
-    )
+    folds = plan.breathing_folds or 1
+    patients = PATIENTS if folds > 1 else PATIENTS_KEPT_APART
+    tested = round(patients * int(plan.breathing["cycles_per_case"]) / folds)
+    real = breathing_branches(plan, [placeholder_data(plan, BREATHING, tested)] * folds, runner.folder)
     full = {}
-    for name, branches in (("A", [phantom]), ("A and B", [phantom, real])):
+    for name, branches in (("A", [phantom]), ("A and B", [phantom, *real])):
         size = study_size(plan, branches)
         full[name] = {**size, "hours": projected_hours(size, cost)}
     return cost | {"full_study": full}

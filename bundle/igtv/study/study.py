@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 
 from ..learning.durable import locked
 from ..learning.work import CONFIGS_DIR
-from .branch import Branch, Cell
+from .branch import Branch, Cell, breathing_branches
 from .calibration import CALIBRATION_FILE, calibrate
 from .data import BREATHING, PHANTOM, breathing_data, phantom_data
 from .plan import StudyPlan, plan_from, split_arm
@@ -128,9 +128,8 @@ class Study:
             if self.patients_dir is not None:
                 more = cases.pretraining if plan.breathing_with_phantom else ()
                 home = self.folder / BREATHING / "data"
-                real = breathing_data(plan, home, self.patients_dir, self.patients_datalist, more)
-                recipe = {**plan.recipe, **plan.breathing_recipe}
-                self._branches.append(Branch(BREATHING, plan, real, self.folder, plan.breathing_sizes, recipe))
+                parts = breathing_data(plan, home, self.patients_dir, self.patients_datalist, more)
+                self._branches += breathing_branches(plan, parts, self.folder)
         return self._branches
 
     def refuse_failures(self) -> None:
@@ -148,7 +147,7 @@ class Study:
         """Make the data, or see that they are there."""
         for branch in self.branches:
             tested = len({case["patient"] for case in branch.data.testing})
-            logger.info("Data %s: %d patients to test on", branch.letter, tested)
+            logger.info("Data %s: %d patients to test on", branch.home, tested)
 
     def calibration(self) -> None:
         """Measure the phantom's difficulty with the simple arms."""
@@ -187,7 +186,7 @@ class Study:
     def pretraining(self) -> None:
         """Train on the GTV cases."""
         for branch in self.branches:
-            self.runner.run(branch.pretrainings(), f"pre-training {branch.letter}")
+            self.runner.run(branch.pretrainings(), f"pre-training {branch.home}")
 
     def tuning(self) -> None:
         """Choose settings by validation Dice."""
@@ -199,21 +198,21 @@ class Study:
         for branch in self.branches:
             chosen = chosen_settings(branch)
             units = [branch.arm(cell, chosen[cell.arm]) for cell in branch.network_cells() if cell.arm in chosen]
-            self.runner.run(units, f"arms {branch.letter}")
+            self.runner.run(units, f"arms {branch.home}")
 
     def test(self) -> None:
         """Measure every arm on the cases to test on, once."""
         for branch in self.branches:
             predictions, tests = self._tests(branch)
-            self.runner.run(predictions, f"GTV masks {branch.letter}")
-            self.runner.run(list(tests.values()), f"test {branch.letter}")
+            self.runner.run(predictions, f"GTV masks {branch.home}")
+            self.runner.run(list(tests.values()), f"test {branch.home}")
 
     def report(self) -> None:
         """Tables, curves, pictures, decisions, costs."""
         findings = Findings(
             plan=self.plan,
             branches=self.branches,
-            tests={branch.letter: self._done(branch) for branch in self.branches},
+            tests={branch.home: self._done(branch) for branch in self.branches},
             runner=self.runner,
             registration=read_registration(self.folder),
             unregistered=list(
@@ -226,11 +225,11 @@ class Study:
     @cached_property
     def content(self) -> dict[str, Any]:
         """What is registered, or has to equal it."""
-        return registered_content(self.plan, {branch.letter: branch.data.digest() for branch in self.branches})
+        return registered_content(self.plan, {branch.home: branch.data.digest() for branch in self.branches})
 
     def _tests(self, branch: Branch) -> tuple[list[Unit], dict[Cell, Unit]]:
         """Masks of the GTV models, and the test of every cell of the grid."""
-        plan, data = self.plan, branch.data
+        plan, data = branch.plan, branch.data
         tests: dict[Cell, Unit] = {}
         for cell in branch.simple_cells("threshold"):
             labelled = labelled_subset(data.pool, cell.size, cell.seed)

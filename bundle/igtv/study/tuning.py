@@ -20,7 +20,7 @@ def run_tuning(branch: Branch, runner: UnitRunner) -> None:
     chosen, and the arms that wait for it are left out.
     """
     units = {key: branch.candidate(*key) for key in branch.candidates()}
-    results = dict(zip(units, runner.run(list(units.values()), f"tuning {branch.letter}"), strict=True))
+    results = dict(zip(units, runner.run(list(units.values()), f"tuning {branch.home}"), strict=True))
     table: dict[str, Any] = {}
     for init in TRAINED:
         for architecture in dict.fromkeys(branch.tuned_on(name) for name in branch.plan.architectures):
@@ -57,7 +57,7 @@ def chosen_settings(branch: Branch) -> Mapping[str, dict[str, Any]]:
 
 
 def _path(branch: Branch) -> Path:
-    return branch.folder / branch.letter / TUNING_FILE
+    return branch.folder / branch.home / TUNING_FILE
 
 
 def _dice(result: Mapping[str, Any] | None) -> float:
