@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from igtv.evaluation.case_metrics import case_metrics
-from igtv.study.branch import Branch
+from igtv.study.branch import Branch, Cell
 from igtv.study.cost import placeholder_data
 from igtv.study.light_metrics import light_metrics
 from igtv.study.margins import Margin, at_the_edge, choose_margin, grow
 from igtv.study.plan import plan_from
 from igtv.study.subsets import labelled_subset
-from igtv.study.thresholds import choose_rule
+from igtv.study.thresholds import choose_rule, choose_seeded_rule
 
 SPACING = (2.0, 2.0, 3.0)
 
@@ -65,11 +65,10 @@ def test_no_margin_is_chosen_on_patients_that_the_gtv_model_learned_from(choices
     same = replace(apart, pretraining=[{**case, "case": "static"} for case in apart.pool], validation=validation)
     for data, sizes, cases in ((apart, [5, 10, 20], None), (same, [0], validation)):
         branch = Branch("B", plan, data, tmp_path, plan.breathing_sizes, {})
-        cells = branch.cells_after_gtv("margin_rectified_A", 1)
-        assert [cell.size for cell in cells] == sizes
-        for cell in cells:
-            expected = cases or labelled_subset(data.pool, cell.size, 1)
-            assert branch.known_cases(cell) == expected
+        assert branch.sizes_after_gtv == sizes
+        for size in sizes:
+            expected = cases or labelled_subset(data.pool, size, 1)
+            assert branch.known_cases(Cell("margin_rectified_A", size, 1)) == expected
 
 
 def test_the_margin_is_best_for_the_mean_of_the_labelled_patients():
@@ -91,6 +90,18 @@ def test_the_better_kind_of_threshold_is_taken():
     rule, dice = choose_rule([(hot, label)], suv=[3.0], fractions=[0.5])
     assert (rule.kind, rule.value, dice) == ("suv", 3.0, 1.0)
     assert (rule.mask(hot) == label).all()
+
+
+def test_a_seeded_threshold_looks_inside_the_mask_and_keeps_what_touches_it():
+    label = ball(14.0)
+    hot = 4.0 * label + 40.0 * ball(3.0, centre=(5, 5, 5))  # a hotter place elsewhere, as a heart
+    gtv = ball(6.0)
+    rule, dice = choose_seeded_rule([(hot, label, gtv)], suv=[50.0], fractions=[0.5])
+    assert (rule.kind, rule.value, dice) == ("fraction", 0.5, 1.0)  # half of 4, not of 40
+    assert not rule.mask(hot, np.zeros_like(gtv)).any()
+    rule, dice = choose_seeded_rule([(hot, label, gtv)], suv=[3.0], fractions=[])
+    assert (rule.kind, dice) == ("suv", 1.0)  # the heart is above it too, but apart
+    assert not rule.mask(hot, ball(3.0, centre=(30, 5, 5))).any()
 
 
 def test_subsets_are_nested_and_hold_whole_patients():

@@ -135,6 +135,20 @@ class Branch:
         }
         return Unit(f"{self.home}/{name}", "test_margin", work, (known, masks))
 
+    def test_seeded_threshold(
+        self, known: Unit, masks: Unit, name: str, training: Sequence[Case], cases: Sequence[Case]
+    ) -> Unit:
+        """PET threshold around the GTV model's mask, chosen on `training` (masks in `known`)."""
+        work = {
+            "training": list(training),
+            "training_masks": self._masks(known),
+            "cases": list(cases),
+            "masks": self._masks(masks),
+            "suv": list(self.plan.threshold_suv),
+            "fractions": list(self.plan.threshold_fractions),
+        }
+        return Unit(f"{self.home}/{name}", "test_seeded_threshold", work, (known, masks))
+
     def test_threshold(self, name: str, training: Sequence[Case], cases: Sequence[Case]) -> Unit:
         """PET threshold chosen on `training`."""
         work = {
@@ -193,7 +207,7 @@ class Branch:
         return any(case["patient"] in seen for case in self.data.pool)
 
     def known_cases(self, cell: Cell) -> list[Case]:
-        """Cases that the margin around a GTV model's mask is chosen on: no patient that the model was trained on.
+        """Cases that a margin or threshold around a GTV model's mask is chosen on: none that it was trained on.
 
         The labelled patients; where these pre-trained, the validating ones, whatever the number of labelled patients.
         """
@@ -201,9 +215,10 @@ class Branch:
             return list(self.data.validation)
         return labelled_subset(self.data.pool, cell.size, cell.seed)
 
-    def cells_after_gtv(self, arm: str, seed: int) -> list[Cell]:
-        """Choices of an arm that starts from the GTV model's masks of a seed."""
-        return [Cell(arm, size, seed) for size in ([0] if self.gtv_saw_the_pool else self.sizes)]
+    @property
+    def sizes_after_gtv(self) -> list[int]:
+        """Numbers of labelled patients for arms that start from the GTV model's masks, see `known_cases`."""
+        return [0] if self.gtv_saw_the_pool else self.sizes
 
     def simple_cells(self, arm: str) -> list[Cell]:
         """All choices of an arm without training on IGTV."""

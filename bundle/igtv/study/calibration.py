@@ -52,6 +52,9 @@ def calibrate(branch: Branch, runner: UnitRunner) -> dict[str, Any] | None:
         "threshold": branch.test_threshold("calibration/test/threshold", cases["training"], cases["testing"]),
         "zero_shot": branch.test_masks(masks, "calibration/test/zero_shot", cases["testing"]),
         "margin": branch.test_margin(known, masks, "calibration/test/margin", cases["training"], cases["testing"]),
+        "seeded_threshold": branch.test_seeded_threshold(
+            known, masks, "calibration/test/seeded_threshold", cases["training"], cases["testing"]
+        ),
         "scratch": branch.test(scratch, name, "calibration/test/scratch", cases["testing"]),
     }
     runner.run([gtv, scratch], f"calibration {branch.letter}: training")

@@ -13,7 +13,7 @@ from .plan import TRAINED, StudyPlan
 
 PANELS = ("dice", "dice_superior_end", "dice_inferior_end")
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown")
-GREYS = {"zero_shot": "0.55", "margin": "0.3", "threshold": "0.7", "perfect_gtv": "0.15"}
+GREYS = {"zero_shot": "0.55", "margin": "0.3", "seeded_threshold": "0.45", "threshold": "0.7", "perfect_gtv": "0.15"}
 
 
 def save_curves(path: str | Path, plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int], title: str) -> None:

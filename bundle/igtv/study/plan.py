@@ -12,8 +12,9 @@ SCALES = ("full", "small")
 # what the study itself sets in a training, so that no key may
 OWN_SETTINGS = frozenset({"output_dir", "model_path", "dataset_dir", "datalist", "resume", "seed", "device", "task"})
 LONG = "scratch_long"  # from scratch, for the steps of pre-training and fine-tuning together
+RULE_ARMS = ("first", "second", "control")
 SCRATCH = ("scratch", LONG)
-TRAINED, UNTRAINED = ("scratch", "pretrained"), ("zero_shot", "margin", "threshold", "perfect_gtv")
+TRAINED, UNTRAINED = ("scratch", "pretrained"), ("zero_shot", "margin", "seeded_threshold", "threshold", "perfect_gtv")
 
 
 @dataclass(frozen=True)
@@ -119,14 +120,19 @@ class StudyPlan:
     def arms(self) -> list[str]:
         """Names of all arms, simple ones first."""
         names = ["threshold", "perfect_gtv"]
-        names += [f"{kind}_{name}" for kind in ("zero_shot", "margin") for name in self.main_architectures]
+        names += [
+            f"{kind}_{name}" for kind in ("zero_shot", "margin", "seeded_threshold") for name in self.main_architectures
+        ]
         names += [f"{kind}_{name}" for kind in TRAINED for name in self.architectures]
         return names + [f"{LONG}_{name}" for name in self.main_architectures]
 
     def for_breathing(self) -> "StudyPlan":
         """The plan as Data B follows it."""
         kept = {name: self.architectures[name] for name in self.breathing_architectures}
-        return replace(self, architectures=kept, pretraining_steps=self.breathing_pretraining_steps)
+        followed = replace(self, architectures=kept, pretraining_steps=self.breathing_pretraining_steps, hypotheses=[])
+        known = set(followed.arms())
+        rules = [rule for rule in self.hypotheses if {rule[side] for side in RULE_ARMS if side in rule} <= known]
+        return replace(followed, hypotheses=rules)
 
     def _check_architectures(self) -> None:
         for key in ("main_architectures", "breathing_architectures"):
@@ -141,7 +147,7 @@ class StudyPlan:
             if overlay is not None and not (CONFIGS_DIR / overlay).is_file():
                 raise ValueError(f"architectures[{name!r}]: there is no config {overlay}")
         for rule in self.hypotheses:
-            for side in ("first", "second", "control"):
+            for side in RULE_ARMS:
                 if side in rule and rule[side] not in self.arms():
                     raise ValueError(f"hypothesis {rule['name']}: {rule[side]!r} is no arm; arms are {self.arms()}")
 

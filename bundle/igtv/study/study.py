@@ -245,9 +245,10 @@ class Study:
             predictions += [known, masks]
             zero = Cell(f"zero_shot_{name}", 0, seed)
             tests[zero] = branch.test_masks(masks, f"test/{zero.name}", data.testing)
-            for cell in branch.cells_after_gtv(f"margin_{name}", seed):
-                cases = branch.known_cases(cell)
-                tests[cell] = branch.test_margin(known, masks, f"test/{cell.name}", cases, data.testing)
+            after = {"margin": branch.test_margin, "seeded_threshold": branch.test_seeded_threshold}
+            for (kind, test), size in product(after.items(), branch.sizes_after_gtv):
+                cell = Cell(f"{kind}_{name}", size, seed)
+                tests[cell] = test(known, masks, f"test/{cell.name}", branch.known_cases(cell), data.testing)
         chosen = chosen_settings(branch)
         for cell in (cell for cell in branch.network_cells() if cell.arm in chosen):
             training = branch.arm(cell, chosen[cell.arm])

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from ..evaluation.baselines import fixed_threshold_mask, fraction_of_max_mask
 from ..evaluation.masks import crop_to_foreground
@@ -21,6 +22,59 @@ class Threshold:
         """Largest component above the threshold; PET (X, Y, Z) in SUVbw (g/ml)."""
         make = fixed_threshold_mask if self.kind == "suv" else fraction_of_max_mask
         return make(pet_suv, self.value)
+
+
+@dataclass(frozen=True)
+class SeededThreshold:
+    """A rule that starts from a GTV model's mask, as a reader does who clicks on the tumour.
+
+    `kind` "suv" (SUV above `value` g/ml) or "fraction" (SUV above `value` of the maximum inside the mask).
+    """
+
+    kind: str
+    value: float
+
+    def mask(self, pet_suv: np.ndarray, gtv: np.ndarray) -> np.ndarray:
+        """Components above the threshold that touch the mask; nothing for an empty mask.
+
+        Args:
+            pet_suv: PET (X, Y, Z) in SUVbw (g/ml).
+            gtv: mask of the GTV model, bool (X, Y, Z).
+        """
+        if not gtv.any():
+            return np.zeros(gtv.shape, bool)
+        above = pet_suv > (self.value if self.kind == "suv" else self.value * pet_suv[gtv].max())
+        parts, _ = ndimage.label(above)
+        touched = np.unique(parts[gtv & above])
+        return np.isin(parts, touched) if touched.size else np.zeros(gtv.shape, bool)
+
+
+def choose_seeded_rule(
+    cases: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], suv: Sequence[float], fractions: Sequence[float]
+) -> tuple[SeededThreshold, float]:
+    """The seeded threshold with the highest mean Dice.
+
+    Args:
+        cases: (PET in SUVbw, boolean reference, mask of the GTV model) of the labelled patients, (X, Y, Z) each.
+        suv: fixed thresholds to try.
+        fractions: fractions of the maximum inside the mask to try.
+
+    Returns:
+        The rule and its mean Dice; of equals the first.
+
+    Raises:
+        ValueError: no case with a reference.
+    """
+    tried = [SeededThreshold("suv", float(value)) for value in suv]
+    tried += [SeededThreshold("fraction", float(value)) for value in fractions]
+    return _best(
+        tried,
+        [
+            [dice(*crop_to_foreground(rule.mask(pet, gtv), label)) for rule in tried]
+            for pet, label, gtv in cases
+            if label.any()
+        ],
+    )
 
 
 def choose_rule(
@@ -44,6 +98,11 @@ def choose_rule(
     table = [
         [dice(*crop_to_foreground(rule.mask(pet), label)) for rule in tried] for pet, label in cases if label.any()
     ]
+    return _best(tried, table)
+
+
+def _best(tried: list, table: list[list[float]]) -> tuple:
+    """The rule with the highest mean of its column, and that mean."""
     if not table:
         raise ValueError("no labelled case with a target: the threshold cannot be chosen")
     means = np.mean(table, axis=0)

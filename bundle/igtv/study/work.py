@@ -21,7 +21,7 @@ from .light_metrics import light_metrics
 from .margins import at_the_edge, choose_margin, grow
 from .masks import MASKS_FILE, load_label, load_masks, save_masks, segment_cases
 from .store import load_json, save_json
-from .thresholds import choose_rule
+from .thresholds import choose_rule, choose_seeded_rule
 
 WORK_FILE, PARTIAL_FILE = "work.json", "partial_result.json"
 CASE_KEYS = ("case", "ct", "pet", "label")
@@ -107,6 +107,19 @@ def test_threshold(folder: Path, work: Mapping[str, Any], device: str) -> dict[s
     return made | {"chosen": asdict(rule), "training_dice": training_dice}
 
 
+def test_seeded_threshold(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """The PET threshold around the GTV model's mask that is best for the known cases.
+
+    `work`: `training`, `training_masks`, `cases`, `masks` (files of the GTV model's masks), `suv`, `fractions`.
+    """
+    known = load_masks(work["training_masks"])
+    labelled = ((_pet(case), load_label(case)[0], known[case["case"]]) for case in work["training"])
+    rule, training_dice = choose_seeded_rule(labelled, work["suv"], work["fractions"])
+    masks = load_masks(work["masks"])
+    made = _measure(folder, work["cases"], lambda case: rule.mask(_pet(case), masks[case["case"]]))
+    return made | {"chosen": asdict(rule), "training_dice": training_dice}
+
+
 KINDS: dict[str, Callable[[Path, Mapping[str, Any], str], dict[str, Any]]] = {
     "train": train,
     "predict": predict,
@@ -115,6 +128,7 @@ KINDS: dict[str, Callable[[Path, Mapping[str, Any], str], dict[str, Any]]] = {
     "test_gtv": test_gtv,
     "test_margin": test_margin,
     "test_threshold": test_threshold,
+    "test_seeded_threshold": test_seeded_threshold,
 }
 
 
