@@ -11,6 +11,7 @@ from .ct_physics import time_slices
 from .grid import Grid
 from .motion import Breathing, Excursion, phase_centres
 from .moving_target import MovingTarget
+from .pet_noise import restore_noise
 from .pet_physics import blur
 from .source_case import BadSourceError, SourceCase
 from .tissue_motion import TissueMotion, build_tissue_motion
@@ -113,6 +114,8 @@ def make_breathing_case(
     ct, gtv, ct_phases = _take_ct(source, breath, motion, target, phases_mm)
     points, shares = dwell_points(breath.trace_mm)
     pet = pet_motion.mean(source.pet, points, shares)
+    noise = stream(seed, source.case, cycle, "noise")
+    pet = restore_noise(pet, source.pet, pet_motion, points, shares, noise)
     if settings.pet_fwhm_mm > 0:
         pet = blur(pet, settings.pet_fwhm_mm, source.pet_grid.spacing_mm)
     phases = target.phases(phases_mm)[kept]

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields
 
-BREATHING_VERSION = "1"
+BREATHING_VERSION = "2"
 BREATHING_CT_KINDS = ("phase", "helical", "average")
 
 

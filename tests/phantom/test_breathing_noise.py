@@ -1,0 +1,50 @@
+"""Noise of the moving PET: as in tissue at rest, none where there was none, none without motion."""
+
+import numpy as np
+import pytest
+from igtv.phantom.grid import Grid
+from igtv.phantom.pet_noise import noise_field, relative_noise, restore_noise, second_difference
+from igtv.phantom.tissue_motion import TissueMotion
+
+SPACING = (4.0, 4.0, 3.0)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Even uptake with 5 % noise; the upper half of x moves 12 mm along z, the lower half rests."""
+    grid = Grid((0.0, 0.0, 0.0), SPACING, (40, 24, 40))
+    pet = (4.0 * (1.0 + 0.05 * noise_field(grid.shape, SPACING, np.random.default_rng(0)))).astype(np.float32)
+    motion = TissueMotion(np.ones((20, 24, 40), np.float32), (20, 0, 0), grid, (12.0, 12.0, 30.0))
+    path = np.zeros((41, 3))
+    path[:, 2] = np.linspace(-6.0, 6.0, 41)
+    return pet, motion, path, np.full(41, 1 / 41)
+
+
+def texture(volume):
+    return second_difference(volume)[..., 6:-6].std()
+
+
+def test_noise_is_measured_as_a_share_of_the_uptake(scene):
+    pet = scene[0]
+    assert relative_noise(pet) == pytest.approx(0.05, rel=0.05)
+    assert relative_noise(3.0 * pet) == pytest.approx(relative_noise(pet))
+    assert relative_noise(np.full((9, 9, 9), 2.0)) == 0.0
+
+
+def test_moving_tissue_has_the_noise_of_tissue_at_rest(scene):
+    pet, motion, path, shares = scene
+    mean = motion.mean(pet, path, shares)
+    assert texture(mean[20:]) < 0.4 * texture(pet[:20])  # what gave the tumour away
+    restored = restore_noise(mean, pet, motion, path, shares, np.random.default_rng(1))
+    assert texture(restored[20:]) == pytest.approx(texture(pet[:20]), rel=0.1)
+    assert np.array_equal(restored[:20], pet[:20])
+    assert restored[20:].mean() == pytest.approx(mean[20:].mean(), rel=0.01)
+
+
+def test_without_motion_or_noise_nothing_is_added(scene):
+    pet, motion, path, shares = scene
+    still = motion.mean(pet, np.zeros_like(path), shares)
+    restored = restore_noise(still, pet, motion, np.zeros_like(path), shares, np.random.default_rng(1))
+    np.testing.assert_allclose(restored, pet, rtol=2e-4)
+    flat = np.full(pet.shape, 3.0, np.float32)
+    assert restore_noise(flat, flat, motion, path, shares, np.random.default_rng(1)) is flat
