@@ -1,9 +1,14 @@
 """Pre-registration: what is fixed, and that nothing else runs afterwards."""
 
+import json
+import shutil
+
 import pytest
+from igtv.learning.work import CONFIGS_DIR
 from igtv.study.plan import plan_from
 from igtv.study.registration import (
     NotRegistered,
+    differences,
     read_registration,
     refuse_changes,
     register,
@@ -12,6 +17,7 @@ from igtv.study.registration import (
     remembered_changes,
     unregistered,
 )
+from igtv.study.store import save_json
 
 DATA = {"A": {"testing": "abc", "pool": "def"}}
 
@@ -37,7 +43,43 @@ def test_the_same_study_goes_on_and_another_is_refused(choices, tmp_path):
 
 def test_configs_of_the_trainings_are_registered(plan):
     content = registered_content(plan, DATA)
-    assert set(content["configs"]) == {"train.json", "finetune.json", "baselines/segresnet.json"}
+    used = {"train.json", "finetune.json", "inference.json", "simulate_breathing.json", "baselines/segresnet.json"}
+    assert set(content["configs"]) == used
+    assert {"networks", "phantom", "study", "training"} <= set(content["sources"]) and content["breathing_generator"]
+
+
+def test_another_data_set_may_be_added_and_left_out(tmp_path, plan):
+    """Data A first, A and B later in the same folder, A alone again: all as registered."""
+    alone = registered_content(plan, DATA)
+    both = registered_content(plan, DATA | {"B/fold0": {"testing": "ghi"}})
+    register(tmp_path, alone, None)
+    with pytest.raises(NotRegistered, match="data.B/fold0 is not registered"):
+        refuse_changes(read_registration(tmp_path), both)
+    added = register(tmp_path, both, None)
+    assert set(added["data_registered"]) == {"A", "B/fold0"}
+    for content in (alone, both):
+        refuse_changes(read_registration(tmp_path), content)
+    changed = registered_content(plan, DATA | {"B/fold0": {"testing": "xyz"}})
+    with pytest.raises(NotRegistered, match="data.B/fold0.testing: 'ghi' -> 'xyz'"):
+        register(tmp_path, changed, None)
+
+
+def test_nothing_is_registered_after_its_results(tmp_path, plan):
+    save_json(tmp_path / "A/arms/scratch_x/n10_seed0/result.json", {})
+    with pytest.raises(NotRegistered, match="A has results of arms already"):
+        register(tmp_path, registered_content(plan, DATA), None)
+    register(tmp_path, registered_content(plan, {"B": {}}), None)
+
+
+def test_configs_and_sources_are_registered_by_content(tmp_path, plan, monkeypatch):
+    shutil.copytree(CONFIGS_DIR, tmp_path / "configs")
+    before = registered_content(plan, DATA, tmp_path / "configs")
+    assert before == registered_content(plan, DATA)
+    path = tmp_path / "configs/inference.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "cpu"}))
+    after = registered_content(plan, DATA, tmp_path / "configs")
+    (difference,) = differences(before, after)
+    assert difference.startswith("configs.inference.json")
 
 
 def test_what_ran_without_registration_stays_known(tmp_path, plan):

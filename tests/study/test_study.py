@@ -112,7 +112,11 @@ def test_another_network(tmp_path, choices):
     stages = ["data", "pretraining", "tuning", "arms", "test"]
     kept = ("rectified_none", "segresnet")
     values["architectures"] = {name: values["architectures"][name] for name in kept}
-    values |= {"main_architectures": ["rectified_none"], "hypotheses": []}
+    values |= {
+        "main_architectures": ["rectified_none"],
+        "breathing_architectures": ["rectified_none"],
+        "hypotheses": [],
+    }
     run_study(tmp_path, stages, allow_unregistered=True, **MACHINE, **values)
     for init in ("scratch", "pretrained"):
         card = json.loads((tmp_path / f"A/arms/{init}_segresnet/n01_seed0/model.json").read_text())

@@ -58,14 +58,20 @@ class CaseSegmenter:
     Args:
         bundle_root: folder of the bundle.
         device: such as "cpu", "cuda:0"; None: CUDA where there is one.
+        config_file: that stands for the bundle's `inference.json`; None: that one.
         overrides: further keys of `inference.json` to replace, e.g. {"test_time_flips": ["x"]}.
     """
 
     def __init__(
-        self, bundle_root: str | Path, device: str | None = None, overrides: dict[str, Any] | None = None
+        self,
+        bundle_root: str | Path,
+        device: str | None = None,
+        overrides: dict[str, Any] | None = None,
+        config_file: str | Path | None = None,
     ) -> None:
         self.bundle_root = Path(bundle_root)
         self.device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.config_file = Path(config_file or self.bundle_root / CONFIG_FILE)
         self.overrides = dict(overrides or {})
         self._models: OrderedDict[tuple, dict[str, Any]] = OrderedDict()
 
@@ -118,7 +124,7 @@ class CaseSegmenter:
             self._models.move_to_end(key)
             return self._models[key]
         parser = ConfigParser()
-        parser.read_config(self.bundle_root / CONFIG_FILE)
+        parser.read_config(self.config_file)
         parser.update(
             {
                 "bundle_root": str(self.bundle_root),

@@ -52,14 +52,20 @@ def do_work(plan: Mapping[str, Any], tell: Callable[..., None] = lambda **entrie
         run_verb("evaluating", ("train.json", "evaluate.json"), evaluation)
 
 
-def run_verb(verb: str, names: tuple[str, ...], settings: Mapping[str, Any]) -> None:
+def run_verb(verb: str, names: tuple[str, ...], settings: Mapping[str, Any], configs_dir: Path = CONFIGS_DIR) -> None:
     """Run a verb of the bundle in this process, as `python -m monai.bundle run` does.
+
+    Args:
+        verb: such as "training".
+        names: of the config files.
+        settings: keys to replace.
+        configs_dir: folder of the config files.
 
     Raises:
         Exception: the first cause of what went wrong, without MONAI's wrapping.
     """
     workflow = ConfigWorkflow(
-        config_file=[str(CONFIGS_DIR / name) for name in names],
+        config_file=[str(configs_dir / name) for name in names],
         meta_file=str(CONFIGS_DIR / "metadata.json"),
         logging_file=False,
         workflow_type="train",

@@ -14,6 +14,7 @@ from .store import load_json
 from .subsets import labelled_subset
 from .units import Unit
 
+CONFIGS_COPY = "configs"  # the study's own copy of the configs: what the bundle's become later changes no result
 OVERLAY_KEYS = ("variant", "fusion", "sim", "sim_radius", "num_slices")
 END_RADIUS = 2  # slices on both sides of an end, the default `sim_radius` of our network
 
@@ -57,6 +58,8 @@ class Branch:
         self.home = letter if fold is None else f"{letter}/fold{fold}"
 
         self.letter, self.plan, self.data, self.folder = letter, plan, data, folder
+        copied = folder / CONFIGS_COPY
+        self.configs_dir = copied if copied.is_dir() else CONFIGS_DIR
         self.sizes, self.recipe = list(sizes), dict(recipe)
 
     def pretraining(self, architecture: str, seed: int) -> Unit:
@@ -248,8 +251,14 @@ class Branch:
         self, name, architecture, steps, settings, seed, training, validation, task="igtv", start=None
     ) -> Unit:
         content = self.plan.architectures[architecture]
-        other = _settings_of(content.get("overlay"))
-        merged = {**_common_defaults(), **self.recipe, **other, **content.get("network", {}), **settings}
+        other = _settings_of(content.get("overlay"), self.configs_dir)
+        merged = {
+            **_common_defaults(self.configs_dir),
+            **self.recipe,
+            **other,
+            **content.get("network", {}),
+            **settings,
+        }
         if content.get("overlay") is not None:
             merged["frozen_epochs"] = 0  # the parts that can rest are those of our network
             merged["train#dataset#end_radius"] = END_RADIUS  # slabs at the ends as for our network
@@ -262,6 +271,7 @@ class Branch:
             "task": task,
             "trained_on": f"Data {self.letter} of the transfer study",
             "overlay": content.get("overlay"),
+            "configs_dir": str(self.configs_dir),
             "model_path": None if start is None else str(self.folder / start.name / BEST_NAME),
             "steps": per_epoch * epochs,
             "training": list(training),
@@ -274,6 +284,7 @@ class Branch:
         return {
             "model_path": str(self.folder / source.name / BEST_NAME),
             "overlay": self.plan.architectures[architecture].get("overlay"),
+            "configs_dir": str(self.configs_dir),
             "window": [*settings.get("patch_size", (96, 96)), settings.get("num_slices", 32)],
             "cases": list(cases),
         }
@@ -298,14 +309,14 @@ def breathing_branches(plan: StudyPlan, parts: Sequence[StudyData], folder: Path
     ]
 
 
-def _settings_of(overlay: str | None) -> dict[str, Any]:
+def _settings_of(overlay: str | None, configs_dir: Path) -> dict[str, Any]:
     """What the config of another network sets by itself: the recipe is made for ours."""
-    content = {} if overlay is None else load_json(CONFIGS_DIR / overlay)
+    content = {} if overlay is None else load_json(configs_dir / overlay)
     return {key: value for key, value in content.items() if key in OVERLAY_KEYS}
 
 
-def _common_defaults() -> dict[str, Any]:
+def _common_defaults(configs_dir: Path) -> dict[str, Any]:
     """What `finetune.json` sets by itself, as `train.json` has it: nothing may differ between the arms unasked."""
-    first, second = (load_json(CONFIGS_DIR / name) for name in ("train.json", "finetune.json"))
+    first, second = (load_json(configs_dir / name) for name in ("train.json", "finetune.json"))
     shared = [key for key, value in second.items() if key in first and key != "run" and not isinstance(value, str)]
     return {key: first[key] for key in shared}

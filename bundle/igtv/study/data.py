@@ -1,5 +1,6 @@
 """The data of the study: phantoms (Data A), and real patients with a breathing motion put in (Data B)."""
 
+import gzip
 import hashlib
 import json
 import logging
@@ -11,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..data.datalist import Datalist, DatalistItem, read_datalist
-from ..learning.work import run_verb
+from ..learning.work import CONFIGS_DIR, run_verb
 from ..phantom.dataset import simulate
-from .masks import load_label
 from .plan import StudyPlan
 
 PHANTOM, BREATHING = "A", "B"
@@ -55,9 +55,11 @@ class StudyData:
             raise ValueError(f"patients of the pool validate too: {', '.join(sorted(shared)[:5])}")
 
     def digest(self) -> dict[str, str]:
-        """SHA-256 of the labels of each part, voxel by voxel: what is registered of the data."""
-        parts = {name: getattr(self, name) for name in ("pretraining", "pool", "validation", "testing")}
-        return {name: _labels_digest(cases) for name, cases in parts.items()}
+        """SHA-256 of CT, PET and labels of each part: what is registered of the data."""
+        names = ("pretraining", "pretraining_validation", "pool", "validation", "testing")
+        parts = {name: getattr(self, name) for name in names}
+        parts |= {f"calibration_{name}": cases for name, cases in self.calibration.items()}
+        return {name: _images_digest(cases) for name, cases in parts.items()}
 
 
 def phantom_data(plan: StudyPlan, folder: str | Path, num_workers: int | None = None) -> StudyData:
@@ -112,6 +114,7 @@ def breathing_data(
     patients_dir: str | Path,
     datalist: str | Path | None = None,
     phantom_pretraining: Sequence[Case] = (),
+    configs_dir: Path = CONFIGS_DIR,
 ) -> list[StudyData]:
     """Make Data B below `folder`: IGTV cases out of the real CT, PET and GTV of `patients_dir`.
 
@@ -139,6 +142,7 @@ def breathing_data(
             "source_datalist": str(source_list.absolute()),
             "dataset_dir": str(folder),
         },
+        configs_dir,
     )
     made, facts = read_datalist(folder / "dataset.json"), _breathing_facts(folder / "dataset.json")
     sources = {item.patient: item for item in (*source.training, *source.validation, *source.testing) if item.label}
@@ -214,10 +218,14 @@ def _case(item: DatalistItem, prefix: str = "") -> Case:
     }
 
 
-def _labels_digest(cases: Sequence[Mapping[str, str]]) -> str:
+def _images_digest(cases: Sequence[Mapping[str, str]]) -> str:
+    """Content of the files, unpacked: the same whatever packed them."""
     digest = hashlib.sha256()
     for case in sorted(cases, key=lambda case: case["case"]):
-        mask, spacing = load_label(case)
-        digest.update(f"{case['case']} {mask.shape} {spacing}".encode())
-        digest.update(np.packbits(mask).tobytes())
+        for key in ("ct", "pet", "label", "gtv"):
+            if key in case:
+                path = Path(case[key])
+                content = path.read_bytes()
+                content = gzip.decompress(content) if path.suffix == ".gz" else content
+                digest.update(f"{case['case']} {key} {hashlib.sha256(content).hexdigest()}".encode())
     return digest.hexdigest()

@@ -18,7 +18,12 @@ NETWORK_KEYS = ("variant", "fusion", "sim", "sim_radius", "network_def")
 
 
 def segment_cases(
-    model_path: str | Path, cases: Sequence[Mapping[str, str]], device: str, overlay: str | None, window: Sequence[int]
+    model_path: str | Path,
+    cases: Sequence[Mapping[str, str]],
+    device: str,
+    overlay: str | None,
+    window: Sequence[int],
+    configs_dir: str | Path = CONFIGS_DIR,
 ) -> dict[str, np.ndarray]:
     """Masks of a model, boolean (X, Y, Z) in RAS on the grid of each case's CT.
 
@@ -28,8 +33,12 @@ def segment_cases(
         device: such as "cpu".
         overlay: config file that defines another network than ours; None for ours.
         window: window (H, W, S) in which another network sees a volume: that of its training.
+        configs_dir: folder of `inference.json` and the overlay.
     """
-    segmenter = CaseSegmenter(BUNDLE_DIR, device, _overrides(overlay, window))
+    configs_dir = Path(configs_dir)
+    segmenter = CaseSegmenter(
+        BUNDLE_DIR, device, _overrides(overlay, window, configs_dir), configs_dir / "inference.json"
+    )
     masks = {}
     for case in tqdm(cases, desc="segmenting", unit="case"):
         answer = segmenter.segment(model_path, case["ct"], case["pet"])
@@ -56,11 +65,11 @@ def load_masks(path: str | Path) -> dict[str, np.ndarray]:
         return {name: content[name] for name in content.files}
 
 
-def _overrides(overlay: str | None, window: Sequence[int]) -> dict:
+def _overrides(overlay: str | None, window: Sequence[int], configs_dir: Path) -> dict:
     """Keys of inference.json that let it run another network."""
     if overlay is None:
         return {}
-    content = ConfigParser.load_config_file(str(CONFIGS_DIR / overlay))
+    content = ConfigParser.load_config_file(str(configs_dir / overlay))
     return {key: content[key] for key in NETWORK_KEYS if key in content} | {
         "whole_volume_inferer#window_size": list(window)
     }

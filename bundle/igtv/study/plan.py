@@ -14,7 +14,8 @@ OWN_SETTINGS = frozenset({"output_dir", "model_path", "dataset_dir", "datalist",
 LONG = "scratch_long"  # from scratch, for the steps of pre-training and fine-tuning together
 RULE_ARMS = ("first", "second", "control")
 SCRATCH = ("scratch", LONG)
-TRAINED, UNTRAINED = ("scratch", "pretrained"), ("zero_shot", "margin", "seeded_threshold", "threshold", "perfect_gtv")
+TRAINED, AFTER_GTV = ("scratch", "pretrained"), ("zero_shot", "margin", "seeded_threshold")
+UNTRAINED = (*AFTER_GTV, "threshold", "perfect_gtv")
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,7 @@ class StudyPlan:
     def arms(self) -> list[str]:
         """Names of all arms, simple ones first."""
         names = ["threshold", "perfect_gtv"]
-        names += [
-            f"{kind}_{name}" for kind in ("zero_shot", "margin", "seeded_threshold") for name in self.main_architectures
-        ]
+        names += [f"{kind}_{name}" for kind in AFTER_GTV for name in self.main_architectures]
         names += [f"{kind}_{name}" for kind in TRAINED for name in self.architectures]
         return names + [f"{LONG}_{name}" for name in self.main_architectures]
 

@@ -8,11 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from ..learning.work import CONFIGS_DIR
+from ..phantom.breathing_settings import BREATHING_VERSION
 from ..phantom.settings import GENERATOR_VERSION
 from .plan import StudyPlan
 from .store import load_json, save_json
 
 REGISTRATION_FILE, UNREGISTERED_FILE = "registration.json", "unregistered.json"
+CONFIGS = ("train.json", "finetune.json", "inference.json", "simulate_breathing.json")
+PACKAGE_DIR = Path(__file__).resolve().parents[1]
+SOURCES = (
+    *("configuration", "data", "evaluation", "inference", "learning/work.py", "networks"),
+    *("phantom", "scan", "study", "training", "transforms"),
+)
+DRAWING = frozenset({"calibration_picture", "cost", "curves", "end_pictures", "page", "report"})
+# stages whose results would be looked at before the rules, were they there when the rules are registered
+AFTER_REGISTRATION = ("tuning", "arms", "test")
 # answers are measured with them, but they change no result
 NOT_REGISTERED = ("scale",)
 
@@ -21,26 +31,30 @@ class NotRegistered(ValueError):
     """The study is not what was registered, or nothing was registered."""
 
 
-def registered_content(plan: StudyPlan, data: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """Everything a result depends on: the plan, the labels of the data, the generator, the configs of the trainings.
+def registered_content(
+    plan: StudyPlan, data: Mapping[str, Mapping[str, str]], configs_dir: Path = CONFIGS_DIR
+) -> dict[str, Any]:
+    """Everything a result depends on: plan, images and labels, generators, configs, sources of the package.
 
     Args:
         plan: of the study.
-        data: per data set, the digests of `StudyData.digest`.
+        data: per branch, the digests of `StudyData.digest`.
+        configs_dir: configs that the study runs with.
     """
     overlays = {content["overlay"] for content in plan.architectures.values() if content.get("overlay")}
-    configs = {name: _config_digest(CONFIGS_DIR / name) for name in ("train.json", "finetune.json", *sorted(overlays))}
     choices = {key: value for key, value in plan.to_dict().items() if key not in NOT_REGISTERED}
     return {
         "plan": choices,
-        "data": {letter: dict(digests) for letter, digests in data.items()},
+        "data": {home: dict(digests) for home, digests in data.items()},
         "phantom_generator": GENERATOR_VERSION,
-        "configs": configs,
+        "breathing_generator": BREATHING_VERSION,
+        "configs": {name: _config_digest(Path(configs_dir) / name) for name in (*CONFIGS, *sorted(overlays))},
+        "sources": {folder: _sources_digest(PACKAGE_DIR / folder) for folder in SOURCES},
     }
 
 
 def register(folder: str | Path, content: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Write the registration; the same again changes nothing.
+    """Write the registration, or add data sets that it does not have yet; the same again changes nothing.
 
     Args:
         folder: of the study.
@@ -48,18 +62,30 @@ def register(folder: str | Path, content: Mapping[str, Any], calibration: Mappin
         calibration: result of the calibration that the choices rest on.
 
     Raises:
-        NotRegistered: something else is registered here.
+        NotRegistered: something else is registered here, or arms have been run on what is to be registered.
     """
-    path = Path(folder) / REGISTRATION_FILE
-    known = read_registration(folder)
+    path, known = Path(folder) / REGISTRATION_FILE, read_registration(folder)
+    registered = {} if known is None else known["content"]["data"]
+    new = [home for home in content["data"] if home not in registered]
     if known is not None:
-        refuse_changes(known, content)
+        refuse_changes(known, {**content, "data": {k: v for k, v in content["data"].items() if k in registered}})
+    for home in new:
+        done = [stage for stage in AFTER_REGISTRATION if any((Path(folder) / home / stage).rglob("result.json"))]
+        if done:
+            raise NotRegistered(
+                f"{home} has results of {', '.join(done)} already: nothing can be registered after its results. "
+                "Give a new output_dir"
+            )
+    if not new and known is not None:
         return known
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    whole = {**content, "data": {**registered, **content["data"]}}
     made = {
-        "registered": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sha256": content_digest(content),
-        "calibration": calibration,
-        "content": dict(content),
+        "registered": now if known is None else known["registered"],
+        "data_registered": {**({} if known is None else known["data_registered"]), **dict.fromkeys(new, now)},
+        "sha256": content_digest(whole),
+        "calibration": calibration if known is None else known["calibration"],
+        "content": whole,
     }
     save_json(path, made)
     return made
@@ -71,7 +97,7 @@ def read_registration(folder: str | Path) -> dict[str, Any] | None:
 
 
 def refuse_changes(registration: Mapping[str, Any] | None, content: Mapping[str, Any]) -> None:
-    """Refuse to go on with something else than what is registered.
+    """Refuse to go on with something else than what is registered; registered data left out this time do not count.
 
     Raises:
         NotRegistered: names every key that differs.
@@ -81,7 +107,7 @@ def refuse_changes(registration: Mapping[str, Any] | None, content: Mapping[str,
             "nothing is registered yet: run the stages calibration and registration first, or give "
             "--allow_unregistered True, which every table will say"
         )
-    different = differences(registration["content"], content)
+    different = _changes(registration, content)
     if different:
         raise NotRegistered(
             f"the study differs from what was registered on {registration['registered']}: {'; '.join(different)}. Give "
@@ -92,7 +118,18 @@ def refuse_changes(registration: Mapping[str, Any] | None, content: Mapping[str,
 def unregistered(folder: str | Path, content: Mapping[str, Any]) -> list[str]:
     """How the study differs from what is registered in its folder; empty when it does not."""
     registration = read_registration(folder)
-    return ["nothing is registered"] if registration is None else differences(registration["content"], content)
+    return ["nothing is registered"] if registration is None else _changes(registration, content)
+
+
+def _changes(registration: Mapping[str, Any], content: Mapping[str, Any]) -> list[str]:
+    """Differences in what both have, and data sets that are not registered."""
+    known = registration["content"]["data"]
+    new = [
+        f"data.{home} is not registered: run the stage registration" for home in content["data"] if home not in known
+    ]
+    common = {home: digests for home, digests in known.items() if home in content["data"]}
+    present = {home: digests for home, digests in content["data"].items() if home in known}
+    return differences({**registration["content"], "data": common}, {**content, "data": present}) + new
 
 
 def remember_changes(folder: str | Path, changed: Sequence[str]) -> None:
@@ -120,6 +157,16 @@ def differences(registered: Any, current: Any, where: str = "") -> list[str]:
 def content_digest(content: Mapping[str, Any]) -> str:
     """SHA-256 of the content, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sources_digest(folder: Path) -> str:
+    """SHA-256 of the modules of a folder of the package, or of one module; those that only draw do not count."""
+    paths = [folder] if folder.suffix else sorted(folder.glob("*.py"))
+    digest = hashlib.sha256()
+    for path in paths:
+        if path.stem not in DRAWING:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _config_digest(path: Path) -> str:

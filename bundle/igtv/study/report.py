@@ -202,7 +202,9 @@ def _cost(findings: Findings) -> dict[str, Any]:
     runner = findings.runner
     paths = sorted(runner.folder.rglob(RESULT_FILE))
     results = [load_json(path) for path in paths]
-    cost = measured_cost(results, runner.num_parallel) | {"device": runner.device}
+    cost = measured_cost(results, runner.num_parallel) | {
+        "device": ", ".join(sorted({result.get("device", runner.device) for result in results}))
+    }
     plan = findings.full_plan
     phantom = Branch(
         PHANTOM, plan, placeholder_data(plan, PHANTOM, plan.testing_cases), runner.folder, plan.sizes, plan.recipe

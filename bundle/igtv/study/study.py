@@ -1,6 +1,7 @@
 """The study from its settings to its report, stage by stage; what is done already is not done again."""
 
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
@@ -13,7 +14,7 @@ from monai.bundle import ConfigParser
 
 from ..learning.durable import locked
 from ..learning.work import CONFIGS_DIR
-from .branch import Branch, Cell, breathing_branches
+from .branch import CONFIGS_COPY, Branch, Cell, breathing_branches
 from .calibration import CALIBRATION_FILE, calibrate
 from .data import BREATHING, PHANTOM, breathing_data, phantom_data
 from .plan import StudyPlan, plan_from, split_arm
@@ -122,15 +123,29 @@ class Study:
     def branches(self) -> list[Branch]:
         """Data A and, with patients, Data B; made where they are missing."""
         if not self._branches:
+            self._keep_configs()
             plan, workers = self.plan, self.runner.num_parallel if self.runner.on_cpu else None
             cases = phantom_data(plan, self.folder / PHANTOM / "data", workers)
             self._branches = [Branch(PHANTOM, plan, cases, self.folder, plan.sizes, plan.recipe)]
             if self.patients_dir is not None:
                 more = cases.pretraining if plan.breathing_with_phantom else ()
                 home = self.folder / BREATHING / "data"
-                parts = breathing_data(plan, home, self.patients_dir, self.patients_datalist, more)
+                parts = breathing_data(plan, home, self.patients_dir, self.patients_datalist, more, self.configs_dir)
                 self._branches += breathing_branches(plan, parts, self.folder)
         return self._branches
+
+    @property
+    def configs_dir(self) -> Path:
+        """The study's own copy of the bundle's configs."""
+        return self.folder / CONFIGS_COPY
+
+    def _keep_configs(self) -> None:
+        """Copy the configs once; the study goes on with them whatever the bundle's become."""
+        if not self.configs_dir.is_dir():
+            temporary = self.configs_dir.with_name(f".{CONFIGS_COPY}")
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.copytree(CONFIGS_DIR, temporary, ignore=lambda _, names: [n for n in names if n.endswith(".conf")])
+            temporary.rename(self.configs_dir)
 
     def refuse_failures(self) -> None:
         """Say which units failed, if any did.
@@ -225,7 +240,9 @@ class Study:
     @cached_property
     def content(self) -> dict[str, Any]:
         """What is registered, or has to equal it."""
-        return registered_content(self.plan, {branch.home: branch.data.digest() for branch in self.branches})
+        return registered_content(
+            self.plan, {branch.home: branch.data.digest() for branch in self.branches}, self.configs_dir
+        )
 
     def _tests(self, branch: Branch) -> tuple[list[Unit], dict[Cell, Unit]]:
         """Masks of the GTV models, and the test of every cell of the grid."""

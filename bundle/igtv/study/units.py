@@ -176,7 +176,7 @@ class UnitRunner:
         folder = self.folder / unit.name
         made = load_json(folder / PARTIAL_FILE)
         seconds = max(seconds, made.get("training_seconds", 0.0))  # a training that was resumed took longer than this
-        content = {"unit": unit.name, "kind": unit.kind, "seconds": round(seconds, 1), **made}
+        content = {"unit": unit.name, "kind": unit.kind, "device": self.device, "seconds": round(seconds, 1), **made}
         content["fingerprint"] = unit.fingerprint(self.roots)
         save_json(folder / RESULT_FILE, content)
         (folder / PARTIAL_FILE).unlink()

@@ -51,7 +51,7 @@ def train(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
     }
     for key, part in (("train#dataset#data", "training"), ("validate#dataset#data", "validation")):
         settings[key] = [{name: case[name] for name in CASE_KEYS} for case in work[part]]
-    run_verb("finetuning" if pretrained else "training", tuple(files), settings)
+    run_verb("finetuning" if pretrained else "training", tuple(files), settings, Path(work["configs_dir"]))
     manifest = load_json(folder / MANIFEST_NAME)
     for name in (CHECKPOINT_NAME, LAST_NAME, str(Path(LAST_NAME).with_suffix(".json"))):
         (folder / name).unlink(missing_ok=True)  # a study has dozens of trainings; the best weights stay
@@ -60,7 +60,9 @@ def train(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
 
 def predict(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
     """Masks of a model. `work`: `model_path`, `overlay`, `window`, `cases`."""
-    masks = segment_cases(work["model_path"], work["cases"], device, work["overlay"], work["window"])
+    masks = segment_cases(
+        work["model_path"], work["cases"], device, work["overlay"], work["window"], work["configs_dir"]
+    )
     save_masks(folder / MASKS_FILE, masks)
     return {"cases": len(masks)}
 
