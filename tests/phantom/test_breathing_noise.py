@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from igtv.phantom.grid import Grid
-from igtv.phantom.pet_noise import noise_field, relative_noise, restore_noise, second_difference
+from igtv.phantom.pet_noise import noise_field, noise_scale, restore_noise, second_difference
 from igtv.phantom.tissue_motion import TissueMotion
 
 SPACING = (4.0, 4.0, 3.0)
@@ -24,11 +24,11 @@ def texture(volume):
     return second_difference(volume)[..., 6:-6].std()
 
 
-def test_noise_is_measured_as_a_share_of_the_uptake(scene):
+def test_noise_is_measured_against_the_root_of_the_uptake(scene):
     pet = scene[0]
-    assert relative_noise(pet) == pytest.approx(0.05, rel=0.05)
-    assert relative_noise(3.0 * pet) == pytest.approx(relative_noise(pet))
-    assert relative_noise(np.full((9, 9, 9), 2.0)) == 0.0
+    assert noise_scale(pet) == pytest.approx(0.05 * 4.0 / 4.0**0.5, rel=0.05)
+    assert noise_scale(4.0 * pet) == pytest.approx(2.0 * noise_scale(pet))
+    assert noise_scale(np.full((9, 9, 9), 2.0)) == 0.0
 
 
 def test_moving_tissue_has_the_noise_of_tissue_at_rest(scene):

@@ -19,19 +19,23 @@ WEIGHT_BINS = 8
 FEWEST_VOXELS = 50
 
 
-def relative_noise(pet_suv: np.ndarray) -> float:
-    """Standard deviation of the second difference along z as a share of the uptake; 0 without noise.
+def noise_scale(pet_suv: np.ndarray, where: np.ndarray | None = None) -> float:
+    """Standard deviation of the second difference along z over the root of the uptake; 0 without noise.
 
-    The median over all tissue is that of places without edges: sigma = 1.4826 median |p[z-1] - 2 p[z] + p[z+1]| / p.
+    Counting makes the variance grow with the uptake. The median is that of places without edges:
+    1.4826 median |p[z-1] - 2 p[z] + p[z+1]| / sqrt(p).
 
     Args:
         pet_suv: (X, Y, Z) in SUVbw (g/ml).
+        where: voxels to look at, bool (X, Y, Z); None, or too few of them: all tissue.
     """
     middle = pet_suv[..., 1:-1]
     tissue = middle > LOWEST_SUV
-    if tissue.sum() < FEWEST_VOXELS:
+    chosen = tissue if where is None else tissue & where[..., 1:-1]
+    chosen = chosen if chosen.sum() >= FEWEST_VOXELS else tissue
+    if chosen.sum() < FEWEST_VOXELS:
         return 0.0
-    return float(1.4826 * np.median(np.abs(second_difference(pet_suv))[tissue] / middle[tissue]))
+    return float(1.4826 * np.median(np.abs(second_difference(pet_suv))[chosen] / np.sqrt(middle[chosen])))
 
 
 def second_difference(volume: np.ndarray) -> np.ndarray:
@@ -67,14 +71,15 @@ def restore_noise(
         displacement_mm, shares: as given to `TissueMotion.mean`.
         rng: of the noise.
     """
-    level = relative_noise(source)
-    if level == 0.0 or min(source.shape) < 3:
+    if min(source.shape) < 3:
         return mean
-    spacing = motion.grid.spacing_mm
-    tried, added = (noise_field(source.shape, spacing, rng) for _ in range(2))
-    left = second_difference(motion.mean(tried, displacement_mm, shares))
     weight = np.zeros(source.shape, np.float32)
     weight[motion.box] = motion.weight
+    scale = noise_scale(source, weight > 0.5)
+    if scale == 0.0:
+        return mean
+    tried, added = (noise_field(source.shape, motion.grid.spacing_mm, rng) for _ in range(2))
+    left = second_difference(motion.mean(tried, displacement_mm, shares))
     inner = weight[..., 1:-1]
     places, kept = [0.0], [1.0]
     edges = np.linspace(0.0, 1.0, WEIGHT_BINS + 1)
@@ -86,5 +91,5 @@ def restore_noise(
             kept.append(min(1.0, float(np.mean(left[chosen] ** 2) / np.mean(before**2))))
     lost = np.sqrt(1.0 - np.interp(weight, places, kept))
     lost[weight == 0.0] = 0.0
-    noisy = mean + (level * lost * np.maximum(mean, 0.0) * added)
+    noisy = mean + (scale * lost * np.sqrt(np.maximum(mean, 0.0)) * added)
     return np.maximum(noisy, np.minimum(mean, 0.0)).astype(np.float32)
