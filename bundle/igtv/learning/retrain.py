@@ -71,6 +71,7 @@ def run_cycle(
     progress: ProgressFile | None = None,
     stop: threading.Event | None = None,
     user: str = "",
+    left_out: Mapping[str, str] | None = None,
 ) -> ModelVersion:
     """Learn from labels, measure on the frozen set, accept or refuse.
 
@@ -85,6 +86,7 @@ def run_cycle(
         progress: file that says where the cycle stands.
         stop: set it to end the cycle.
         user: who asked for it.
+        left_out: labelled cases that are not in `labelled` -> why, for the manifest.
 
     Returns:
         The new version, accepted or refused, with the gate's report in `decision`.
@@ -126,7 +128,7 @@ def run_cycle(
             "start": {"from": settings.start_from, "version": start.label, "sha256": start.sha256},
             "data": [_entry(case) for case in data.cases],
             "checked_on": [case["case"] for case in checked],
-            "left_out": data.left_out,
+            "left_out": {**(left_out or {}), **data.left_out},
             "settings": {**asdict(settings), "seed": seed},
             "seconds": round(time.monotonic() - started, 1),
         }

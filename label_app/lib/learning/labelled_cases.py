@@ -17,22 +17,31 @@ SEED = 0
 logger = logging.getLogger(__name__)
 
 
-def labelled_cases(datastore: Any) -> tuple[list[dict[str, Any]], list[str]]:
-    """Every case with a final label whose CT and PET can be had.
+def labelled_cases(datastore: Any) -> tuple[list[dict[str, Any]], dict[str, str], list[str]]:
+    """Every case with a final label whose CT and PET can be had; the studies are looked for anew first.
 
     Args:
         datastore: of the app.
 
     Returns:
-        Dicts with `case`, `patient`, `ct`, `pet`, `label`, `no_tumour`; and the cases left out this time because the
-        PACS, or the disk, did not give their images.
+        Dicts with `case`, `patient`, `ct`, `pet`, `label`, `no_tumour`; case -> reason of those left out; and which of
+        these only because the PACS, or the disk, did not give their images, or not yet tell which PET is theirs.
     """
-    cases, unreachable = [], []
+    try:
+        datastore.refresh()
+    except (PacsError, OSError) as problem:  # what is known may do; what is missing is unreachable, below
+        logger.warning("the studies could not be looked for before the training: %s", problem)
+    unreachable = list(datastore.undecided_labels())
+    left_out = dict.fromkeys(unreachable, "the PACS has not told yet which PET belongs to it")
+    for case, reason in left_out.items():
+        logger.warning("label of %s left out: %s", case, reason)
+    cases: list[dict[str, Any]] = []
     for entry in datastore.final_labels():
         try:
             images = datastore.case(entry["image"])
         except (ValueError, OSError, UnknownImage) as problem:  # one such case must not end every training
             logger.warning("label of %s left out: %s", entry["image"], problem)
+            left_out[entry["image"]] = str(problem)
             if isinstance(problem, (PacsError, OSError)):
                 unreachable.append(entry["image"])
             continue
@@ -46,7 +55,7 @@ def labelled_cases(datastore: Any) -> tuple[list[dict[str, Any]], list[str]]:
                 "no_tumour": bool(entry.get("no_tumour")),
             }
         )
-    return cases, unreachable
+    return cases, left_out, unreachable
 
 
 def open_frozen_set(

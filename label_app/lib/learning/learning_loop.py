@@ -169,7 +169,7 @@ class LearningLoop:
         progress = ProgressFile(self.progress_path, listener)
         options = self.app.options
         try:
-            cases, unreachable = labelled_cases(self.app.datastore())
+            cases, left_out, unreachable = labelled_cases(self.app.datastore())
             frozen = open_frozen_set(
                 self.folder / FROZEN_DIR, cases, options.frozen_share, options.frozen_set, unreachable
             )
@@ -189,6 +189,7 @@ class LearningLoop:
                 progress=progress,
                 stop=self._stop,
                 user=user,
+                left_out=left_out,
             )
         except CycleFailed as failure:
             raise RequestError(str(failure), 500) from failure

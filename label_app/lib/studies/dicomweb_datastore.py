@@ -69,6 +69,14 @@ class PairedDicomWebDatastore(PairedDatastore):
                 cases.append(pair.ct)
         return sorted(cases)
 
+    def undecided_labels(self) -> list[str]:
+        """Labelled CTs of studies whose headers the PACS has not told yet."""
+        listing = self._listing.get()
+        labelled = [listing.cts[case] for case in self.labels.all_current() if case in listing.cts]
+        studies = {one.study_uid for one in labelled if self._pairs.needs_headers(one.study_uid, listing)}
+        undecided = {study for study in studies if self._pairs.known(study, listing) is None}
+        return sorted(one.uid for one in labelled if one.study_uid in undecided)
+
     def has_case(self, case: str) -> bool:
         return case in self._listing.renew_for(case).cts
 

@@ -209,6 +209,10 @@ class PairedDatastore(Datastore):
             if case in cases
         ]
 
+    def undecided_labels(self) -> list[str]:
+        """Labelled cases that are there, but of which it is not known yet whether they are cases; none in a folder."""
+        return []
+
     def _keep_proposal(self, case: str, mask: sitk.Image, note: Mapping[str, str]) -> None:
         with durable_file(self.proposals_dir / f"{case}{SUFFIX}") as temporary:
             sitk.WriteImage(mask, str(temporary), useCompression=True)

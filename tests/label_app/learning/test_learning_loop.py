@@ -55,6 +55,12 @@ class Datastore:
             for name in PATIENTS
         ]
 
+    def refresh(self):
+        self.refreshed = getattr(self, "refreshed", 0) + 1
+
+    def undecided_labels(self):
+        return []
+
     def case(self, image_id):
         if image_id == "p5":
             raise PetMissing("case p5 has no PET")
@@ -122,6 +128,7 @@ def test_a_training_takes_the_labels_and_freezes_patients_once(app, cycle):
     call = cycle.calls[0]
     assert [case["case"] for case in call["cases"]] == ["p0", "p1", "p2", "p3", "p4"]  # p5 has no PET
     assert [case["case"] for case in call["cases"] if case["no_tumour"]] == ["p4"]  # learned from as a negative
+    assert call["left_out"] == {"p5": "case p5 has no PET"} and app.datastore().refreshed == 1
     assert call["user"] == "anna" and call["settings"].finetuning == {"epochs": 3, "device": "cpu"}
     assert call["settings"].own_process and call["pretrained"].name == "gtv"
     frozen = read_frozen_set(app.folders.learning / "frozen")
@@ -202,6 +209,32 @@ def test_no_frozen_set_is_made_while_the_pacs_does_not_answer(app, cycle, monkey
     gone.clear()
     app.learning.run({})
     assert len(cycle.calls) == 1
+
+
+def test_labels_of_undecided_studies_are_said_and_no_frozen_set_is_made_without_them(app, cycle, monkeypatch):
+    """The study of p0 is decided only after the first attempt."""
+    store = app.datastore()
+    waiting = ["p0"]
+    labels = Datastore.final_labels(store)
+    monkeypatch.setattr(store, "undecided_labels", lambda: list(waiting))
+    monkeypatch.setattr(store, "final_labels", lambda: [one for one in labels if one["image"] not in waiting])
+    with pytest.raises(ValueError, match=r"made once.*\(p0\): train when they can be"):
+        app.learning.run({})
+    waiting.clear()
+    app.learning.run({})
+    waiting.append("p0")
+    app.learning.run({})
+    assert [one["case"] for one in cycle.calls[1]["cases"]] == ["p1", "p2", "p3", "p4"]
+    assert "has not told yet which PET" in cycle.calls[1]["left_out"]["p0"]
+
+
+def test_a_pacs_that_is_away_does_not_end_a_training_of_what_is_here(app, cycle, monkeypatch, caplog):
+    def refresh():
+        raise PacsError("the PACS does not answer")
+
+    monkeypatch.setattr(app.datastore(), "refresh", refresh)
+    app.learning.run({})
+    assert len(cycle.calls) == 1 and "could not be looked for" in caplog.text
 
 
 def test_too_few_labels_are_told(app, cycle, monkeypatch):

@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import SimpleITK as sitk
 from fastapi import FastAPI, Request
 from lib.activelearning.given_out import GivenOut
 from lib.activelearning.next_case import NextCase
@@ -111,6 +112,16 @@ def test_requests_do_not_pile_up_threads(store):
     names = [thread.name for thread in threading.enumerate()]
     for name in ("PACS pair", "PACS listing", "PACS_decide_studies", "PACS_exchange_labels"):
         assert names.count(name) <= 1, names
+
+
+def test_a_label_of_an_undecided_study_is_not_forgotten(store):
+    """Nothing lists its case yet; whoever trains must be told."""
+    for case in (CT, OTHER_CT):
+        store.labels.add(case, sitk.Image(4, 4, 4, sitk.sitkUInt8) + 1, {"no_tumour": False})
+    assert [one["image"] for one in at_once(store.final_labels)] == [CT]
+    assert at_once(store.undecided_labels) == [OTHER_CT]
+    (store.data_dir / "pairs.json").write_text(f'{{"{OTHER_CT}": "{SECOND_PET}"}}')
+    assert store.undecided_labels() == [] and len(store.final_labels()) == 2
 
 
 def test_a_choice_of_a_person_needs_no_pacs(store, tmp_path):
