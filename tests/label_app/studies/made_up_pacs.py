@@ -35,7 +35,7 @@ class HangingPacs:
                 pacs.asked.append(self.path)
                 parts = urlsplit(self.path)
                 if pacs.silent.is_set() or not parts.path.endswith("/series"):
-                    pacs._end.wait(60)
+                    pacs._end.wait(300)
                     return
                 modality, query = None, parse_qs(parts.query)
                 modality = (query.get("Modality") or query.get("00080060") or [""])[0]
