@@ -68,7 +68,7 @@ def receive_object(datastore: Any, path: Path, user: str, client: str) -> Datase
             raise LabelRefused(label.reason)
         if not case:
             raise LabelRefused("it was not drawn on a CT of this archive")
-        checked = label_on_ct(path, label, read_grid(datastore.ct_path(case)))
+        checked = label_on_ct(path, label, read_grid(datastore.label_grid_path(case)))
     except LabelRefused as refusal:
         event = {"event": "label", "outcome": "refused", "case": case, "reason": str(refusal)}
         datastore.labels.note({**event, **who})

@@ -6,6 +6,7 @@ nobody; only what needs the volumes themselves waits for them.
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,12 @@ from lib.labels.pacs_labels import PacsLabels
 
 from .errors import PetMissing, UnknownImage
 from .image_id import PET_SUFFIX, is_image_id
-from .pacs import Pacs, PacsError
+from .pacs import Pacs, PacsError, PacsSlow
 from .pacs_access import PacsAccess
 from .pacs_listing import PacsListing, PacsSeries
 from .pacs_pairs import PacsPairs
-from .pacs_volumes import PacsVolumes
-from .paired_datastore import PairedDatastore
+from .pacs_volumes import WAIT_SECONDS, PacsVolumes
+from .paired_datastore import CASE, GRID, IMAGE, PairedDatastore
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 PUSH_SECONDS = 3.0
 # a study that has just arrived is decided by then, where the PACS works
 DECISION_SECONDS = 3.0
+# a label is checked on the CT that is here, unless a newer one comes by then
+NEWER_CT_SECONDS = 3.0
 
 
 class PairedDicomWebDatastore(PairedDatastore):
@@ -120,15 +123,48 @@ class PairedDicomWebDatastore(PairedDatastore):
         """Folder with the DICOM files of the CT."""
         return self._volumes.dicom(self.series(case))
 
+    def label_grid_path(self, case: str) -> Path:
+        series = self.series(case)
+        there = self._volumes.ct_there(series)
+        try:
+            return self._volumes.ct(series, time.monotonic() + NEWER_CT_SECONDS if there else None)
+        except (PacsError, DicomError) as error:
+            if there is None:
+                raise
+            logger.warning("a label of %s is checked on the CT that was fetched before: %s", case, error)
+            return there
+
+    def is_here(self, image_id: str, what: str = CASE) -> bool:
+        case, grid = self.resolve(image_id)
+        series, listing = self.series(case), self._listing.get()
+        if what == GRID:
+            return self._volumes.ct_there(series) is not None
+        if what == IMAGE and grid == "ct":
+            return self._volumes.is_here(series, "ct")
+        pair = self._pairs.known(series.study_uid, listing)
+        if pair is None or (pair.ct == case and not self._volumes.is_here(listing.pets[pair.pet], "pet")):
+            return False
+        return what == IMAGE or self._volumes.is_here(series, "ct")
+
+    def case(self, image_id: str) -> dict[str, str]:
+        until = time.monotonic() + WAIT_SECONDS  # for both together
+        case, grid = self.resolve(image_id)
+        ct, pet = self._volumes.ct(self.series(case), until), self._pet(case, until)
+        return {"case": case, "patient_id": self.patient_of(case), "ct": str(ct), "pet": str(pet), "grid": grid}
+
     def pet_path(self, image_id: str) -> Path:
-        case, _ = self.resolve(image_id)
-        listing = self._listing.get()
-        pair = self._pairs.of_study(listing.cts[case].study_uid, listing)
+        return self._pet(self.resolve(image_id)[0], time.monotonic() + WAIT_SECONDS)
+
+    def _pet(self, case: str, until: float) -> Path:
+        study, listing = self.series(case).study_uid, self._listing.get()
+        pair = self._pairs.soon(study, listing, max(0.0, until - time.monotonic()))
+        if pair is None:
+            raise PacsSlow("the PACS has not told yet which PET belongs to this CT; try again in a minute")
         if pair.ct != case:
             other = f"the PET of its study belongs to the CT {pair.ct}" if pair.ct else pair.reason
             raise PetMissing(f"this CT has no PET that can be used: {other}")
         try:
-            return self._volumes.pet(listing.pets[pair.pet])
+            return self._volumes.pet(listing.pets[pair.pet], until)
         except DicomError as error:
             raise PetMissing(f"the PET of this CT cannot be used: {error}") from error
 

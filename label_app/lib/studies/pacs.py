@@ -3,10 +3,12 @@
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import requests
+import urllib3
 from igtv.files import TEMPORARY_PREFIX
 from monailabel.config import settings
 from monailabel.datastore.dicom import DICOMwebClientX
@@ -17,7 +19,9 @@ from .pacs_access import PacsAccess, pacs_access
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
-ANSWER_SECONDS = 120
+# without a byte; and until the last one, however slowly they come
+ANSWER_SECONDS, WHOLE_ANSWER_SECONDS = 120, 900
+CHUNK_BYTES = 2**20
 PAGE = 1000
 
 
@@ -25,6 +29,13 @@ class PacsError(ValueError):
     """The PACS did not do what was asked; the text says what."""
 
     http_status = 502
+
+
+class PacsSlow(PacsError):
+    """The PACS is at it still; who asks again later finds what has come meanwhile."""
+
+    http_status = 503
+    headers = {"Retry-After": "30"}
 
 
 class Pacs:
@@ -121,11 +132,24 @@ class Pacs:
 
 
 class _Patient(requests.adapters.HTTPAdapter):
-    """Waits for a while, not for ever."""
+    """Waits for a while, not for ever: neither for the next byte of an answer nor for its last one."""
 
     def send(self, request, **options):
         options["timeout"] = options.get("timeout") or (CONNECT_SECONDS, ANSWER_SECONDS)
-        return super().send(request, **options)
+        until = time.monotonic() + WHOLE_ANSWER_SECONDS
+        response = super().send(request, **{**options, "stream": True})
+        content = bytearray()
+        try:
+            while part := response.raw.read1(CHUNK_BYTES, decode_content=True):
+                content += part
+                if time.monotonic() > until:
+                    raise requests.Timeout(f"the answer was not whole after {WHOLE_ANSWER_SECONDS} s", request=request)
+        except urllib3.exceptions.HTTPError as error:
+            raise requests.ConnectionError(error, request=request) from error
+        finally:
+            response.close()
+        response._content, response._content_consumed = bytes(content), True
+        return response
 
 
 def _dataset(content: Mapping) -> Dataset:

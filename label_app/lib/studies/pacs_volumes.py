@@ -2,8 +2,7 @@
 
 import json
 import logging
-import threading
-from collections import defaultdict
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +12,15 @@ from igtv.dicom.series import load_series
 from igtv.dicom.volume import read_volume
 from igtv.files import replacing
 
-from .pacs import Pacs
+from .pacs import ANSWER_SECONDS, WHOLE_ANSWER_SECONDS, Pacs, PacsSlow
 from .pacs_listing import PacsSeries
+from .shared_work import SharedWork, StillRunning
 
 logger = logging.getLogger(__name__)
 
 FAST_COMPRESSION = 1
+# who needs a volume waits for it so long; the retrieval goes on, and the next request finds what it brought
+WAIT_SECONDS = 120.0
 
 
 class PacsVolumes:
@@ -32,13 +34,17 @@ class PacsVolumes:
     def __init__(self, pacs: Pacs, folder: Path):
         self._pacs = pacs
         self._folder = folder
-        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._work = SharedWork("PACS volume")
 
-    def ct(self, series: PacsSeries) -> Path:
+    def ct(self, series: PacsSeries, until: float | None = None) -> Path:
         """CT in HU.
 
+        Args:
+            series: of the PACS.
+            until: `time.monotonic()` at which the caller gives up; None: in `WAIT_SECONDS`.
+
         Raises:
-            PacsError: the PACS does not answer.
+            PacsError: the PACS does not answer, or not in time.
             DicomError: the series is no volume.
         """
 
@@ -46,48 +52,62 @@ class PacsVolumes:
             image, decisions = read_volume(folder)
             return sitk.Cast(sitk.Round(image), sitk.sitkInt16), decisions
 
-        return self._volume(series, "ct", convert)
+        return self._volume(series, "ct", convert, until)
 
     def ct_there(self, series: PacsSeries) -> Path | None:
         """The CT where it was fetched before; asks nobody and waits for nobody."""
         path = self._path(series, "ct")
         return path if path.is_file() else None
 
-    def pet(self, series: PacsSeries) -> Path:
-        """PET in SUVbw (g/ml); errors as of `ct`, also where SUV cannot be computed safely."""
-        return self._volume(series, "pet", lambda folder: read_suv(load_series(folder)))
+    def pet(self, series: PacsSeries, until: float | None = None) -> Path:
+        """PET in SUVbw (g/ml); arguments and errors as of `ct`, also where SUV cannot be computed safely."""
+        return self._volume(series, "pet", lambda folder: read_suv(load_series(folder)), until)
 
-    def dicom(self, series: PacsSeries) -> Path:
-        """Folder with the files of a series."""
-        with self._locks[series.uid]:
-            return self._dicom(series)
+    def is_here(self, series: PacsSeries, kind: str) -> bool:
+        """Whether the whole volume ("ct" or "pet") was fetched before; asks nobody."""
+        path = self._path(series, kind)
+        return path.is_file() and _number_of_objects(_notes(path, series)) >= series.number_of_objects
 
-    def _dicom(self, series: PacsSeries) -> Path:
+    def dicom(self, series: PacsSeries, until: float | None = None) -> Path:
+        """Folder with the files of a series; arguments and errors as of `ct`."""
         folder = self._folder / "dicom" / series.uid
         number = len(list(folder.glob("*.dcm"))) if folder.is_dir() else 0
         # a study may have been opened while it was still being sent
         if number == 0 or number < series.number_of_objects:
-            self._pacs.download(series.study_uid, series.uid, folder)
+            self._wait("dicom", series, lambda: self._pacs.download(series.study_uid, series.uid, folder), until)
         return folder
 
-    def _volume(self, series: PacsSeries, kind: str, convert: Callable) -> Path:
+    def _volume(self, series: PacsSeries, kind: str, convert: Callable, until: float | None) -> Path:
         path = self._path(series, kind)
-        notes = path.with_name(f"{series.uid}.json")
-        with self._locks[series.uid]:
-            if not path.is_file() or _number_of_objects(notes) < series.number_of_objects:
-                folder = self._dicom(series)
-                image, decisions = convert(folder)
-                with replacing(path) as temporary:
-                    sitk.WriteImage(_without_texts(image), str(temporary), True, FAST_COMPRESSION)
-                number = len(list(folder.glob("*.dcm")))
-                with replacing(notes) as temporary:
-                    temporary.write_text(json.dumps({"objects": number, "decisions": decisions}), encoding="utf-8")
-                for line in decisions:
-                    logger.info("series %s: %s", series.uid, line)
+        if not self.is_here(series, kind):
+            self._wait(kind, series, lambda: self._make(series, path, convert), until)
         return path
+
+    def _make(self, series: PacsSeries, path: Path, convert: Callable) -> None:
+        """The volume, in the thread that all who need it wait for."""
+        folder = self.dicom(series, time.monotonic() + WHOLE_ANSWER_SECONDS + ANSWER_SECONDS)
+        image, decisions = convert(folder)
+        with replacing(path) as temporary:
+            sitk.WriteImage(_without_texts(image), str(temporary), True, FAST_COMPRESSION)
+        number = len(list(folder.glob("*.dcm")))
+        with replacing(_notes(path, series)) as temporary:
+            temporary.write_text(json.dumps({"objects": number, "decisions": decisions}), encoding="utf-8")
+        for line in decisions:
+            logger.info("series %s: %s", series.uid, line)
+
+    def _wait(self, kind: str, series: PacsSeries, work: Callable, until: float | None) -> None:
+        """Have work done that others may be waiting for already; it goes on when the caller has given up."""
+        try:
+            self._work.result(f"{kind} {series.uid}", work, time.monotonic() + WAIT_SECONDS if until is None else until)
+        except StillRunning:
+            raise PacsSlow("the PACS has not sent the images of this case yet; try again in a minute") from None
 
     def _path(self, series: PacsSeries, kind: str) -> Path:
         return self._folder / kind / f"{series.uid}.nii.gz"
+
+
+def _notes(path: Path, series: PacsSeries) -> Path:
+    return path.with_name(f"{series.uid}.json")
 
 
 def _number_of_objects(notes: Path) -> int:

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 FINAL, PROPOSAL = DefaultLabelTag.FINAL.value, DefaultLabelTag.ORIGINAL.value
 LABEL_NAMES = ("igtv",)
+# what of a case is asked for: CT and PET, the volume that an image id names, or the grid of its labels
+CASE, IMAGE, GRID = "case", "image", "grid"
 
 
 class PairedDatastore(Datastore):
@@ -72,6 +74,22 @@ class PairedDatastore(Datastore):
             PetMissing: there is none that can be used; the text says why.
             UnknownImage: there is no such case.
         """
+
+    def label_grid_path(self, case: str) -> Path:
+        """The CT whose grid labels lie on; errors as of `ct_path`."""
+        return self.ct_path(case)
+
+    def is_here(self, image_id: str, what: str = CASE) -> bool:
+        """Whether a case can be read now, without waiting for anybody.
+
+        Args:
+            image_id: of the case.
+            what: `CASE`, `IMAGE` or `GRID`.
+
+        Raises:
+            UnknownImage: there is no such case.
+        """
+        return True
 
     def patient_of(self, case: str) -> str:
         """What cases of one patient share."""
@@ -143,7 +161,7 @@ class PairedDatastore(Datastore):
         who = {"user": user or "not logged in", "client": client}
         if params.get("comment"):
             who["comment"] = str(params["comment"])[:500]
-        grid, no_tumour = read_grid(self.ct_path(case)), _flag(params.get("no_tumour"))
+        grid, no_tumour = read_grid(self.label_grid_path(case)), _flag(params.get("no_tumour"))
         with self._noting_refusals("label", case, path, who):
             checked = check_label_file(path, grid, self.label_names, params.get("label_info"), no_tumour)
         return self.accept(case, checked, {**who, "received_sha256": file_sha256(path)})
@@ -158,7 +176,7 @@ class PairedDatastore(Datastore):
         path, params = Path(path), dict(params or {})
         case, _ = self.resolve(image_id)
         who = {"user": user or "not logged in", "client": client}
-        grid = read_grid(self.ct_path(case))
+        grid = read_grid(self.label_grid_path(case))
         with self._noting_refusals("proposal", case, path, who):
             checked = check_proposal_file(path, grid, self.label_names, params.get("label_info"))
         event = {"event": "proposal", "outcome": "stored", "case": case, "received_sha256": file_sha256(path), **who}

@@ -17,12 +17,13 @@ class HangingPacs:
     Attributes:
         address: of its DICOMweb.
         silent: set it, and searches are not answered either.
+        dripping: set it, and retrievals are answered, byte by byte and without end.
         asked: paths of all requests.
     """
 
     def __init__(self, series: list[tuple[str, str, str]]):
         self.series = series
-        self.silent, self._end = threading.Event(), threading.Event()
+        self.silent, self.dripping, self._end = threading.Event(), threading.Event(), threading.Event()
         self.asked: list[str] = []
 
     def __enter__(self) -> "HangingPacs":
@@ -34,6 +35,13 @@ class HangingPacs:
             def do_GET(self):
                 pacs.asked.append(self.path)
                 parts = urlsplit(self.path)
+                if pacs.dripping.is_set() and not parts.path.endswith("/series"):
+                    self.send_response(200)
+                    self.send_header("content-type", 'multipart/related; type="application/dicom"; boundary=b')
+                    self.end_headers()
+                    while not pacs._end.wait(0.05):
+                        self.wfile.write(b"x")
+                    return
                 if pacs.silent.is_set() or not parts.path.endswith("/series"):
                     pacs._end.wait(300)
                     return
@@ -56,8 +64,12 @@ class HangingPacs:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
+        """Close every connection that waits."""
         self._end.set()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
         self._server.shutdown()
         self._server.server_close()
 

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
+
+from lib.studies.paired_datastore import GRID, IMAGE
 
 from .. import identifiers, parameters
 from ..access import is_loopback
@@ -34,15 +37,15 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
     router = APIRouter(prefix="/datastore", tags=["Datastore"])
 
     @router.get("/")
-    def listing(request: Request, output: Listing = Listing.stats) -> Any:
+    async def listing(request: Request, output: Listing = Listing.stats) -> Any:
         """Numbers, or everything the store knows of its cases and labels."""
         if output is Listing.all:
-            return app.datastore().json()
+            return await run_in_threadpool(app.datastore().json)
         if output is Listing.train:
             if not is_loopback(request.client.host if request.client else ""):
                 raise RequestError("The list of files is given on the server's own computer only.", 403)
-            return app.datastore().datalist()
-        return app.datastore().status()
+            return await workers.pacs(app.datastore().datalist)
+        return await run_in_threadpool(app.datastore().status)
 
     router.include_router(image_routes(app, workers))
     router.include_router(label_routes(app, workers))
@@ -59,19 +62,10 @@ def image_routes(app: Any, workers: Workers) -> APIRouter:
             raise RequestError(f"The image of case '{image}' is not there.", 404)
         return path
 
-    @router.put("/", include_in_schema=False)
-    @router.put("/image")
-    def upload_image() -> dict:
-        """Refused before anything of it is stored."""
-        raise RequestError(
-            "Images are not uploaded here: a case needs CT and PET; put both into the folder of the studies or the "
-            "PACS. For inference on own volumes send both to /session/.",
-            403,
-        )
+    def is_here(image: str) -> bool:
+        return app.datastore().is_here(identifiers.image_id(image), IMAGE)
 
-    @router.head("/image")
-    def has_image(image: str, check_sum: str | None = None) -> dict:
-        """Whether there is such an image, with this checksum when one is given."""
+    def check(image: str, check_sum: str | None) -> dict:
         path = image_file(image)
         if check_sum:
             algorithm, _, digest = check_sum.rpartition(":")
@@ -83,10 +77,25 @@ def image_routes(app: Any, workers: Workers) -> APIRouter:
                 raise RequestError("The image has another checksum.", 404)
         return {}
 
+    @router.put("/", include_in_schema=False)
+    @router.put("/image")
+    def upload_image() -> dict:
+        """Refused before anything of it is stored."""
+        raise RequestError(
+            "Images are not uploaded here: a case needs CT and PET; put both into the folder of the studies or the "
+            "PACS. For inference on own volumes send both to /session/.",
+            403,
+        )
+
+    @router.head("/image")
+    async def has_image(image: str, check_sum: str | None = None) -> dict:
+        """Whether there is such an image, with this checksum when one is given."""
+        return await workers.files_or_pacs(lambda: is_here(image), check, image, check_sum)
+
     @router.get("/image")
     async def download_image(image: str) -> FileResponse:
         """The CT of a case."""
-        path = await workers.files(image_file, image)
+        path = await workers.files_or_pacs(lambda: is_here(image), image_file, image)
         return FileResponse(path, media_type=media_type(path), filename=path.name)
 
     @router.get("/image/info")
@@ -128,7 +137,11 @@ def label_routes(app: Any, workers: Workers) -> APIRouter:
         tag: str = "final",
     ) -> dict:
         """Submit a label; it is stored when this answers 200, and never overwrites an earlier one's history."""
-        return await workers.files(save_label, request, image, params, tag, label)
+
+        def here() -> bool:
+            return app.datastore().is_here(identifiers.image_id(image), GRID)
+
+        return await workers.files_or_pacs(here, save_label, request, image, params, tag, label)
 
     @router.head("/label")
     def has_label(image: str, tag: str) -> dict:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, Response
 from requests_toolbelt import MultipartEncoder
 from starlette.background import BackgroundTask
@@ -75,6 +76,12 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
                 "Models here need CT and PET: send both to /session/ and infer with its id. Scribbles are not used.",
                 400,
             )
+        identifiers.known(model, app.infers(), "model")
+        if not session_id:
+            # who waits for the PACS does not stand in the line for the network
+            case, store = identifiers.image_id(image), app.datastore()
+            if not await run_in_threadpool(store.is_here, case):
+                await workers.pacs(store.case, case)
         return await workers.network(run, model, image, session_id, params, output, request.state.user)
 
     return router

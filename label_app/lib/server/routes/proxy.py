@@ -87,7 +87,7 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
             raise RequestError("Only DICOM instances can be stored, as multipart/related.", 403)
         body = await limited_body(request, MAX_STORE_BYTES)
         agent = request.headers.get("user-agent", "")[:200]
-        return await workers.files(receive, app, kind, body, request.state.user, agent)
+        return await workers.pacs(receive, app, kind, body, request.state.user, agent)
 
     @router.get("/{operation}/{path:path}")
     async def read_by_operation(request: Request, operation: str, path: str):
