@@ -114,6 +114,21 @@ def test_background_work_runs_one_at_a_time_and_stops():
     assert "ZeroDivisionError" in wait_for(work, "ERROR")["details"][-1]
 
 
+def test_batch_inference_waits_for_the_pacs_without_the_turn(local, made_up_app, monkeypatch):
+    fetched = []
+
+    def fetch(case):
+        fetched.append((case, made_up_app.network.busy))
+
+    monkeypatch.setattr(made_up_app.store, "is_here", lambda case, what="case": case == "case_b")
+    monkeypatch.setattr(made_up_app.store, "case", fetch)
+    assert local.post("/batch/infer/igtv?images=all", json={}).status_code == 200
+    until = time.monotonic() + 10
+    while local.get("/batch/infer").json()["status"] in ("SUBMITTED", "RUNNING") and time.monotonic() < until:
+        time.sleep(0.02)
+    assert fetched == [("case.c-1", False), ("case_a", False)]
+
+
 def test_batch_inference_takes_one_case_after_the_other(local, made_up_app, leftovers):
     """The defaults of MONAI Label's client, on a computer without a GPU."""
     params = {"multi_gpu": True, "gpus": "all", "save_label": True, "label_tag": "original", "max_workers": 4}

@@ -164,6 +164,8 @@ def batch_routes(app: Any, work: BackgroundWork) -> APIRouter:
         request = {**{k: given[k] for k in ("device", "logging") if k in given}, "user": user}
         for number, case in enumerate(cases, 1):
             try:
+                if not datastore.is_here(case):
+                    datastore.case(case)  # from the PACS, before others are kept from the network
                 # nobody waits for it, so it may stand in line for as long as it takes
                 with app.network.turn(wait_seconds=3600):
                     result = app.infer({**request, "model": model, "image": case})
