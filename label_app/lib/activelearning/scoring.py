@@ -5,13 +5,19 @@ import threading
 import time
 from typing import Any
 
+from igtv.dicom.errors import DicomError
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from lib.infer.inputs import InferCase, requested_case
+from lib.server.network_queue import NetworkBusy
+from lib.studies.errors import PetMissing
+from lib.studies.pacs import PacsError
 
 from .score_book import ScoreBook
 
 PATIENCE_S = 0.2
+# a case that failed for a reason that may pass is tried again after this time
+RETRY_S = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +31,7 @@ class CaseScorer:
         book: where they go.
 
     Attributes:
-        problems: {case: why it could not be scored}; tried again after a restart.
+        problems: {case: why it cannot be scored}, where the reason lasts; tried again after a restart.
     """
 
     def __init__(self, app: Any, registry: Any, book: ScoreBook):
@@ -33,13 +39,15 @@ class CaseScorer:
         self.registry = registry
         self.book = book
         self.problems: dict[str, str] = {}
+        self._not_before: dict[str, float] = {}
         self._running = threading.Lock()
         app.proposals.listeners.append(self._listen)
 
     def score_missing(self) -> dict[str, int]:
         """Score what has no score of the current version; returns how many were scored, and how many failed.
 
-        Ends early when the server closes, and where another call does the same work already.
+        Ends early when the server closes, where another call does the same work already, and when the PACS does not
+        answer or the network has no turn: what is left is tried again by a later call.
         """
         done = {"scored": 0, "failed": 0}
         if not self._running.acquire(blocking=False):
@@ -53,8 +61,13 @@ class CaseScorer:
                     done["scored"] += 1
                 except Exception as error:  # one bad case must not keep the others from their scores
                     logger.warning("case %s could not be scored: %s", case, error)
-                    self.problems[case] = str(error)
                     done["failed"] += 1
+                    if isinstance(error, (PetMissing, DicomError)):
+                        self.problems[case] = str(error)
+                        continue
+                    self._not_before[case] = time.monotonic() + RETRY_S
+                    if isinstance(error, (PacsError, NetworkBusy)):  # the next case would fare no better
+                        break
         finally:
             self._running.release()
         return done
@@ -77,7 +90,9 @@ class CaseScorer:
     def _next(self) -> str | None:
         unlabelled = self.app.datastore().get_unlabeled_images()
         missing = self.book.missing(self.registry.current(), unlabelled)
-        return next((case for case in missing if case not in self.problems), None)
+        now = time.monotonic()
+        ready = (case for case in missing if case not in self.problems and self._not_before.get(case, now) <= now)
+        return next(ready, None)
 
     def _closing(self) -> bool:
         closing = getattr(self.app, "closing", None)

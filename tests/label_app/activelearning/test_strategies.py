@@ -4,7 +4,9 @@ import threading
 import time
 
 import pytest
+from lib.activelearning import scoring
 from lib.activelearning.next_case import annotator_of
+from lib.studies.pacs import PacsError
 
 from .conftest import PROBABILITIES, CountingSegmenter
 
@@ -162,6 +164,41 @@ def test_case_that_cannot_be_scored_does_not_stop_the_others(app, monkeypatch):
     assert app.scoring({}, app.store) == {"scored": 6, "failed": 1}
     assert app.scorer.problems == {"missing": "no PET"}
     assert app.scoring({}, app.store) == {"scored": 0, "failed": 0}
+
+
+def test_a_pacs_that_is_away_for_a_while_does_not_end_the_scoring(app, monkeypatch):
+    """The round ends, since the next case would fare no better; a later one scores every case."""
+    found, asked = app.store.case, []
+
+    def away(case):
+        asked.append(case)
+        raise PacsError("the PACS does not answer")
+
+    monkeypatch.setattr(app.store, "case", away)
+    assert app.scoring({}, app.store) == {"scored": 0, "failed": 1}
+    assert asked == ["a"] and app.scorer.problems == {}
+    monkeypatch.setattr(app.store, "case", found)
+    assert app.scoring({}, app.store) == {"scored": 5, "failed": 0}  # not yet the one that failed
+    monkeypatch.setattr(scoring, "RETRY_S", 0.0)
+    app.scorer._not_before.clear()
+    assert app.scoring({}, app.store) == {"scored": 1, "failed": 0}
+
+
+def test_a_failure_that_may_pass_is_tried_again_after_the_others(app, monkeypatch):
+    found, full = app.store.case, [True]
+
+    def case(name):
+        if name == "b" and full:
+            raise OSError(28, "no space left")
+        return found(name)
+
+    monkeypatch.setattr(app.store, "case", case)
+    monkeypatch.setattr(scoring, "RETRY_S", 0.2)
+    assert app.scoring({}, app.store)["scored"] >= 5 and app.scorer.problems == {}
+    full.clear()
+    time.sleep(0.3)
+    app.scoring({}, app.store)
+    assert len(app.scorer.book.scores(app.models["igtv"].current())) == 6
 
 
 @pytest.mark.parametrize(
