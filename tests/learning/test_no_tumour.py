@@ -8,8 +8,8 @@ import pytest
 from igtv.evaluation.tables import read_rows
 from igtv.learning.candidate import with_false_positives
 from igtv.learning.frozen_set import make_frozen_set, read_frozen_set
-from igtv.learning.replay import choose_cases, split_checked
-from igtv.learning.retrain import NothingNew, run_cycle
+from igtv.learning.replay import LearningData, choose_cases, split_checked
+from igtv.learning.retrain import NothingNew, _without_idle, run_cycle
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,19 @@ def test_negatives_never_choose_an_epoch():
     learning, checked = split_checked(cases, seed=0)
     assert len(checked) == 1 and not checked[0]["no_tumour"] and len(learning) == 19
     assert split_checked(cases[1:], seed=0)[1] == []  # four patients with tumour: all are needed
+
+
+def test_negatives_of_a_checked_patient_are_in_neither_part():
+    """Dice says nothing on them, and learning from them would be learning from a patient that is checked."""
+    cases = [{"case": f"c{index}", "patient": f"p{index % 10}", "no_tumour": index >= 10} for index in range(20)]
+    learning, checked = split_checked(cases, seed=0)
+    patients = {case["patient"] for case in checked}
+    assert len(checked) == len(patients) == 2 and not any(case["no_tumour"] for case in checked)
+    assert len(learning) == 16 and not patients & {case["patient"] for case in learning}
+    data = _without_idle(LearningData(cases, {"x": "frozen"}), [*learning, *checked])
+    assert len(data.cases) == 18 and "x" in data.left_out
+    idle = [f"c{10 + int(patient[1:])}" for patient in patients]
+    assert all("only chooses the best epoch" in data.left_out[case] for case in idle)
 
 
 def test_nothing_is_learned_from_negatives_alone(registry, cases, frozen, tiny_settings, without_tumour, tmp_path):

@@ -91,7 +91,7 @@ def split_checked(cases: Sequence[Mapping[str, Any]], seed: int) -> tuple[list[M
 
     Returns:
         Cases that the network learns from, and those it is checked on: a fifth of the patients with tumour, none below
-        five. Dice says nothing on the others.
+        five. Dice says nothing on cases without tumour: those of a checked patient are in neither part.
     """
     patients = sorted({patient_of(case) for case in cases if not case.get("no_tumour")})
     if len(patients) < CHECKED_FROM_PATIENTS:
@@ -99,7 +99,7 @@ def split_checked(cases: Sequence[Mapping[str, Any]], seed: int) -> tuple[list[M
     order = np.random.RandomState(seed).permutation(len(patients))
     chosen = {patients[index] for index in order[: max(1, int(CHECKED_SHARE * len(patients)))]}
     learning = [case for case in cases if patient_of(case) not in chosen]
-    return learning, [case for case in cases if patient_of(case) in chosen]
+    return learning, [case for case in cases if patient_of(case) in chosen and not case.get("no_tumour")]
 
 
 def _usable(case: Mapping[str, Any], frozen: FrozenSet, left_out: dict[str, str]) -> dict[str, Any] | None:

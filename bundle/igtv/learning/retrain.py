@@ -117,6 +117,7 @@ def run_cycle(
         _refuse_nothing(data, settings)
         start = pretrained if settings.start_from == PRETRAINED else current
         learning, checked = split_checked(data.cases, seed)
+        data = _without_idle(data, [*learning, *checked])
         progress.update(cases=len(data.cases), new_cases=len(data.new))
         plan = _plan(registry, folder, start, current, frozen, learning, checked, settings, seed)
         stop = stop or threading.Event()
@@ -208,6 +209,13 @@ def _checked(data: LearningData) -> LearningData:
             left_out[case["case"]] = problem
             logger.warning("case left out: %s: %s", case["case"], problem)
     return LearningData(good, left_out)
+
+
+def _without_idle(data: LearningData, used: Sequence[Mapping[str, Any]]) -> LearningData:
+    """Without the negatives of patients who only choose the best epoch; they are new to the next cycle as to this."""
+    idle = {case["case"] for case in data.cases} - {case["case"] for case in used}
+    reasons = dict.fromkeys(sorted(idle), "no tumour, and another case of its patient only chooses the best epoch")
+    return LearningData([case for case in data.cases if case["case"] not in idle], {**data.left_out, **reasons})
 
 
 def _refuse_nothing(data: LearningData, settings: CycleSettings) -> None:
