@@ -1,11 +1,14 @@
 """Labels that say 'no tumour': learned from as negatives, measured as false positive volume, never part of a Dice."""
 
+import hashlib
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
 import pytest
 from igtv.evaluation.tables import read_rows
+from igtv.learning import frozen_set
 from igtv.learning.candidate import with_false_positives
 from igtv.learning.frozen_set import make_frozen_set, read_frozen_set
 from igtv.learning.replay import LearningData, choose_cases, split_checked
@@ -83,6 +86,22 @@ def test_frozen_set_knows_who_has_none(mixed_frozen, cases, without_tumour, tmp_
     ):
         with pytest.raises(ValueError, match=words):
             make_frozen_set(tmp_path / "frozen", chosen)
+
+
+def test_who_has_none_is_part_of_the_frozen_sets_hash(mixed_frozen, frozen, tmp_path):
+    plain = sorted(f"{entry['case']} {entry['patient']} {sorted(entry['files'].items())}" for entry in frozen.entries)
+    assert frozen.sha256 == hashlib.sha256("\n".join(plain).encode()).hexdigest()  # as it was before there were others
+    shutil.copytree(mixed_frozen.folder, tmp_path / "frozen")
+    path = tmp_path / "frozen" / "frozen_set.json"
+    content = json.loads(path.read_text())
+    for entry in content["cases"]:
+        entry.pop("no_tumour", None)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="was changed after it was made"):
+        read_frozen_set(tmp_path / "frozen")
+    path.write_text(json.dumps({**content, "sha256": frozen_set._digest(content["cases"])}))
+    with pytest.raises(ValueError, match="is not what its label says"):
+        read_frozen_set(tmp_path / "frozen")
 
 
 def test_a_cycle_learns_from_them_and_reports_false_positives(

@@ -163,6 +163,11 @@ def _read_entries(folder: Path) -> tuple[list[dict[str, Any]], str]:
         raise ValueError(f"{path} is damaged ({error}): bring it back from a copy") from error
     if _digest(entries) != digest:
         raise ValueError(f"{path} was changed after it was made: bring it back from a copy")
+    for entry in entries:
+        if bool(entry.get("no_tumour")) != (entry["voxels"]["label"] is None):
+            raise ValueError(
+                f"{path}: whether {entry['case']} has no tumour is not what its label says: bring it back from a copy"
+            )
     return entries, digest
 
 
@@ -207,5 +212,10 @@ def _copy_case(case: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _digest(entries: Sequence[Mapping[str, Any]]) -> str:
-    parts = sorted(f"{entry['case']} {entry['patient']} {sorted(entry['files'].items())}" for entry in entries)
+    # a case with tumour adds nothing for that, so that sets made before there were others keep their hash
+    parts = sorted(
+        f"{entry['case']} {entry['patient']} {sorted(entry['files'].items())}"
+        + (" no_tumour" if entry.get("no_tumour") else "")
+        for entry in entries
+    )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
