@@ -10,6 +10,7 @@ from igtv.data.checks import find_problem
 from igtv.files import replacing
 
 from lib.studies.errors import PetMissing
+from lib.volume_format import volume_reader
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
@@ -86,5 +87,5 @@ def _as_nifti(path: Path) -> Path:
     converted = path.parent / "nifti" / f"{_stem(path)}.nii.gz"
     if not converted.is_file():
         with replacing(converted) as temporary:
-            sitk.WriteImage(sitk.ReadImage(str(path)), str(temporary))
+            sitk.WriteImage(volume_reader(path).Execute(), str(temporary))
     return converted

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from lib.nrrd_header import voxels_elsewhere
+from lib.volume_format import volume_reader
 
 from .errors import LabelRefused
 from .grids import on_grid
@@ -16,6 +17,7 @@ from .whole_file import holds_bytes
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 RAW_SUFFIX = ".bin"
+UNREADABLE = "the label cannot be read: its file is damaged, cut off, or of another type than its name says"
 # Larger than any CT; a small file that unpacks to more is not a label.
 MOST_VOXELS = 1 << 29
 # A mask of more than this share of the CT is the background, or a body contour.
@@ -136,8 +138,10 @@ def _read_image(path: Path) -> sitk.Image:
         raise LabelRefused(f"a label is a file of type {', '.join(IMAGE_SUFFIXES)}; send one of these")
     if voxels_elsewhere(path):
         raise LabelRefused("the label's NRRD file must hold its voxels itself, after its header: save it in one file")
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    try:
+        reader = volume_reader(path)
+    except ValueError as error:
+        raise LabelRefused(UNREADABLE) from error
     try:
         reader.ReadImageInformation()
         voxels = int(np.prod(reader.GetSize(), dtype=np.float64))
@@ -147,8 +151,7 @@ def _read_image(path: Path) -> sitk.Image:
             raise RuntimeError("cut off")
         image = reader.Execute()
     except RuntimeError as error:
-        reason = "the label cannot be read: its file is damaged, cut off, or of another type than its name says"
-        raise LabelRefused(reason) from error
+        raise LabelRefused(UNREADABLE) from error
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:

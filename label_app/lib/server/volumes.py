@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import SimpleITK as sitk
-
 from ..nrrd_header import voxels_elsewhere
+from ..volume_format import volume_reader
 from .errors import RequestError
 
 MAX_VOXELS = 2**30
@@ -21,11 +20,10 @@ def check_volume(path: Path) -> None:
     """
     if voxels_elsewhere(path):
         raise RequestError("A NRRD file must hold its voxels itself, after its header.")
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
+        reader = volume_reader(path)
         reader.ReadImageInformation()
-    except RuntimeError:
+    except (ValueError, RuntimeError):
         raise RequestError("The file cannot be read as a NIfTI or NRRD volume.") from None
     size, voxels = reader.GetSize(), 1
     for count in size:
