@@ -5,6 +5,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 APP_DIR = Path(__file__).resolve().parents[1]
 BUNDLE_DIR = APP_DIR.parent / "bundle"
@@ -22,6 +23,18 @@ add_bundle_to_path()
 def is_remote(studies: str) -> bool:
     """Whether the studies are a DICOMweb address, not a folder."""
     return str(studies).startswith(("http://", "https://"))
+
+
+def refuse_credentials(studies: str) -> None:
+    """Raise ValueError for an address with a user or a password in it: addresses end up in logs and lists of processes.
+
+    The text of the error does not repeat the address.
+    """
+    if is_remote(studies) and "@" in urlsplit(str(studies)).netloc:
+        raise ValueError(
+            "the address of the studies holds a user or a password, which would get into logs: leave both out of it, "
+            "and set MONAI_LABEL_DICOMWEB_USERNAME and MONAI_LABEL_DICOMWEB_PASSWORD"
+        )
 
 
 @dataclass(frozen=True)
@@ -89,12 +102,16 @@ def data_folders(studies: str, data_dir: str | Path | None = None) -> DataFolder
         studies: folder of the studies or address of the DICOMweb server.
         data_dir: folder to use in place of the default, which is `<studies>/igtv`, and for an address
             `~/.local/share/igtv/<host>-<hash of the address>`.
+
+    Raises:
+        ValueError: the address holds a user or a password.
     """
+    refuse_credentials(studies)
     if data_dir:
         return DataFolders(Path(data_dir).expanduser().resolve())
     if not is_remote(studies):
         return DataFolders(Path(studies).resolve() / "igtv")
     address = str(studies).rstrip("/")
-    host = re.sub(r"[^A-Za-z0-9.-]+", "_", address.split("://", 1)[1].split("@")[-1])[:60]
+    host = re.sub(r"[^A-Za-z0-9.-]+", "_", address.split("://", 1)[1])[:60]
     digest = hashlib.sha256(address.encode()).hexdigest()[:8]
     return DataFolders(Path.home() / ".local" / "share" / "igtv" / f"{host}-{digest}")

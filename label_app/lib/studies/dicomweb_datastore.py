@@ -60,7 +60,7 @@ class PairedDicomWebDatastore(PairedDatastore):
         self._listing.renew()
 
     def name(self) -> str:
-        return self.infos.content()["name"] or self.pacs.address.split("@")[-1]
+        return self.infos.content()["name"] or self.pacs.address
 
     def case_ids(self) -> list[str]:
         """CTs with a PET. A study that offers a choice is listed once its headers have decided it."""
