@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from igtv.inference.case_segmenter import CaseSegmenter
+from igtv.learning import cycle
 from igtv.learning.bound_process import start_bound
 from igtv.learning.cycle import CycleFailed, CycleStopped, cycle_folder, is_under_way
 from igtv.learning.progress import ProgressFile, read_progress
@@ -243,3 +244,21 @@ def test_a_rollback_during_training_is_not_undone(registry, frozen, tiny_setting
     with pytest.raises(CycleFailed, match="start again"):
         consider(registry, weak_model, frozen, tmp_path / "work", tiny_settings())
     assert registry.current().number == 2 and len(registry.versions()) == 2
+
+
+def test_the_process_of_a_training_gets_no_passwords(monkeypatch, tmp_path):
+    given = {}
+
+    def start(command, log, environment):
+        given.update(environment)
+        raise OSError("not started")
+
+    monkeypatch.setattr(cycle, "start_bound", start)
+    for name in ("IGTV_PASSWORD", "IGTV_ACCOUNTS", "MONAI_LABEL_DICOMWEB_USERNAME", "MONAI_LABEL_DICOMWEB_PASSWORD"):
+        monkeypatch.setenv(name, "known to few")
+    monkeypatch.setenv("MONAI_LABEL_AUTH_CLIENT_ID", "known to few")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with pytest.raises(OSError, match="not started"):
+        cycle.work_in_child({}, tmp_path, ProgressFile(None), None, threading.Event())
+    assert "known to few" not in given.values()
+    assert given["PATH"] == os.environ["PATH"] and given["OMP_NUM_THREADS"] == "1"

@@ -18,6 +18,8 @@ from .work import BUNDLE_DIR, PHASES_FILE, do_work
 
 CYCLE_PREFIX, LOCK_FILE, LOG_FILE, FAILURE_FILE = "cycle_", ".lock", "work.log", "last_failure.log"
 LOOK_EVERY_S = 0.5
+# of variables that a training has no use for: passwords of a server's users, of its PACS
+SECRET_WORDS = ("PASSWORD", "PASSWD", "TOKEN", "SECRET", "CREDENTIAL", "ACCOUNTS", "MONAI_LABEL_")
 LOCK_WAIT_S = 1.0  # who only looks whether a cycle is under way holds the lock for an instant too
 
 
@@ -90,7 +92,7 @@ def work_in_child(
     plan_path, log = folder / "plan.json", folder / LOG_FILE
     plan_path.write_text(json.dumps(plan), encoding="utf-8")
     paths = [str(BUNDLE_DIR), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment = {**without_secrets(os.environ), "PYTHONPATH": os.pathsep.join(paths)}
     process = start_bound([sys.executable, "-m", "igtv.learning.work", str(plan_path)], log, environment)
     progress.update(pid=process.pid)
     try:
@@ -104,6 +106,11 @@ def work_in_child(
     if process.returncode != 0:
         shutil.copyfile(log, folder.parent / FAILURE_FILE)
         raise CycleFailed(_reason(process.returncode, log))
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of an environment but for those whose name says that they hold a secret."""
+    return {name: value for name, value in environment.items() if not any(word in name for word in SECRET_WORDS)}
 
 
 def _report(folder: Path, progress: ProgressFile, watch: TrainingWatch) -> None:
