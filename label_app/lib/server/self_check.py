@@ -136,7 +136,7 @@ def studies(app: Any) -> tuple[bool, str]:
         store = app.datastore()
         count = len(store.list_images())
         return count > 0, f"{count} cases{_untold_patients(store)}"
-    access = pacs_access(app.options.pacs_certificate)
+    access = pacs_access(app.studies, app.options.pacs_certificate)
     address = "/".join(part for part in (app.studies.rstrip("/"), settings.MONAI_LABEL_QIDO_PREFIX, "studies") if part)
     with access.session() as session:
         try:

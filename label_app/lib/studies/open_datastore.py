@@ -15,5 +15,7 @@ def open_datastore(app) -> PairedDatastore:
         app: with `studies` (folder or DICOMweb address), `folders` and `options`.
     """
     if is_remote(app.studies):
-        return PairedDicomWebDatastore(app.studies, app.folders.root, pacs_access(app.options.pacs_certificate))
+        return PairedDicomWebDatastore(
+            app.studies, app.folders.root, pacs_access(app.studies, app.options.pacs_certificate)
+        )
     return PairedLocalDatastore(app.studies, app.folders.root)

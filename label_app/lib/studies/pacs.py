@@ -47,7 +47,7 @@ class Pacs:
     """
 
     def __init__(self, address: str, access: PacsAccess | None = None):
-        self._access = access or pacs_access()
+        self._access = access or pacs_access(address)
         session = self._access.session()
         for scheme in ("http://", "https://"):
             session.mount(scheme, _Patient())

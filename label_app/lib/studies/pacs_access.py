@@ -1,11 +1,16 @@
 """How the PACS is reached: user and password of the environment, the certificate that it is trusted by."""
 
+import ipaddress
+import logging
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 from monailabel.config import settings
+
+logger = logging.getLogger(__name__)
 
 USER_VARIABLE, PASSWORD_VARIABLE = "MONAI_LABEL_DICOMWEB_USERNAME", "MONAI_LABEL_DICOMWEB_PASSWORD"
 UNKNOWN_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"  # of OpenSSL, in the text of every library's error
@@ -31,8 +36,9 @@ class PacsAccess:
         return (self.user, self.password) if self.user else None
 
     def session(self) -> requests.Session:
-        """For requests to the PACS; nothing of the environment's proxies, passwords or certificates."""
+        """For requests to the PACS; nothing of the environment's proxies, passwords or certificates, no redirects."""
         session = requests.Session()
+        session.max_redirects = 0  # one could leave https, or the PACS
         session.trust_env = False
         session.auth = self.auth
         session.verify = self.certificate or True
@@ -53,6 +59,8 @@ class PacsAccess:
             if not self.user:
                 return f"it asks for a user and a password: set {USER_VARIABLE} and {PASSWORD_VARIABLE}"
             return f"it refuses the user '{self.user}' or the password: see {USER_VARIABLE} and {PASSWORD_VARIABLE}"
+        if isinstance(error, requests.TooManyRedirects) or status in (301, 302, 303, 307, 308):
+            return "it sends requests on to another address, which is not followed: give that one as --studies"
         text = str(error)
         if UNKNOWN_CERTIFICATE in text:
             why = text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0].rstrip(".") or "it is unknown"
@@ -65,18 +73,25 @@ class PacsAccess:
         return ""
 
 
-def pacs_access(certificate: str = "") -> PacsAccess:
+def pacs_access(address: str, certificate: str = "") -> PacsAccess:
     """Access to the PACS as the environment and the options say.
 
     Args:
+        address: of the PACS.
         certificate: the option `pacs_certificate`.
 
     Raises:
-        ValueError: a user without password or the other way round; the file holds no certificate.
+        ValueError: a user without password or the other way round; the file holds no certificate, or the address is
+            one of http, where no certificate is looked at.
     """
     user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
     if bool(user) != bool(password):
         raise ValueError(f"{USER_VARIABLE} and {PASSWORD_VARIABLE} belong together: only one of them is set")
+    encrypted = address.startswith("https://")
+    if user and not encrypted and not _is_this_computer(address):
+        logger.warning("the password of the PACS crosses the network unencrypted: give its address as https://")
+    if certificate and not encrypted:
+        raise ValueError("option pacs_certificate: the address of the PACS begins with http://, so nothing is checked")
     if not certificate:
         return PacsAccess(user, password)
     path = Path(certificate).expanduser().resolve()
@@ -85,3 +100,11 @@ def pacs_access(certificate: str = "") -> PacsAccess:
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"option pacs_certificate: {path} is no PEM file with a certificate ({error})") from None
     return PacsAccess(user, password, str(path))
+
+
+def _is_this_computer(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,7 +1,10 @@
 """A PACS behind a password and a certificate that nobody signed (Orthanc with both), and what is said without them."""
 
 import asyncio
+import contextlib
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -46,7 +49,7 @@ def wrong(request, certificates):
 
 def checked(address, access, monkeypatch):
     """What the check at the start says."""
-    monkeypatch.setattr(self_check, "pacs_access", lambda certificate: access)
+    monkeypatch.setattr(self_check, "pacs_access", lambda address, certificate: access)
     return self_check.studies(SimpleNamespace(studies=address, options=AppOptions()))
 
 
@@ -85,14 +88,71 @@ def test_what_is_wrong_is_said(guarded, wrong, tmp_path, monkeypatch):
 
 
 def test_options(tmp_path, certificates, monkeypatch):
-    assert pacs_access().auth is None
-    assert pacs_access(certificates["pacs"]).certificate == certificates["pacs"]
+    address = "https://pacs.example/dicom-web"
+    assert pacs_access(address).auth is None
+    assert pacs_access(address, certificates["pacs"]).certificate == certificates["pacs"]
+    with pytest.raises(ValueError, match="begins with http://, so nothing is checked"):
+        pacs_access("http://127.0.0.1:8042/dicom-web", certificates["pacs"])
     (tmp_path / "none.pem").write_text("no certificate")
     for name in ("none.pem", "missing.pem"):
         with pytest.raises(ValueError, match=f"pacs_certificate: .*{name} is no PEM file"):
-            pacs_access(str(tmp_path / name))
+            pacs_access(address, str(tmp_path / name))
     monkeypatch.setattr(settings, USER_VARIABLE, USER)
     with pytest.raises(ValueError, match="belong together"):
-        pacs_access()
+        pacs_access(address)
     monkeypatch.setattr(settings, PASSWORD_VARIABLE, PASSWORD)
-    assert pacs_access().auth == (USER, PASSWORD)
+    assert pacs_access(address).auth == (USER, PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [
+        ("http://pacs.example/dicom-web", True),
+        ("http://192.0.2.7:8042", True),
+        ("http://127.0.0.1:8042", False),
+        ("http://[::1]:8042", False),
+        ("http://localhost:8042", False),
+        ("https://pacs.example/dicom-web", False),
+    ],
+)
+def test_a_password_in_the_clear_is_warned_of(address, warned, monkeypatch, caplog):
+    monkeypatch.setattr(settings, USER_VARIABLE, USER)
+    monkeypatch.setattr(settings, PASSWORD_VARIABLE, PASSWORD)
+    assert pacs_access(address).auth == (USER, PASSWORD)
+    assert ("crosses the network unencrypted" in caplog.text) == warned and PASSWORD not in caplog.text
+
+
+@pytest.fixture
+def answering():
+    """`answering(status)`: address of a PACS that gives this status to everything, and what it was asked."""
+    with contextlib.ExitStack() as running:
+
+        def start(status):
+            asked = []
+
+            class Handler(BaseHTTPRequestHandler):
+                def do_GET(self):
+                    asked.append(self.path)
+                    self.send_response(status)
+                    self.send_header("location", "/elsewhere")
+                    self.send_header("content-length", "0")
+                    self.end_headers()
+
+                def log_message(self, *_):
+                    pass
+
+            server = running.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            running.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_port}/dicom-web", asked
+
+        yield start
+
+
+def test_redirects_are_not_followed(answering, tmp_path, monkeypatch):
+    address, asked = answering(302)
+    with pytest.raises(PacsError, match="sends requests on to another address, which is not followed"):
+        PairedDicomWebDatastore(address, tmp_path / "data", PacsAccess(USER, PASSWORD))
+    assert len(asked) == 1 and "/elsewhere" not in asked
+    ok, said = checked(address, PacsAccess(), monkeypatch)[:2]
+    assert not ok and "/elsewhere" not in asked

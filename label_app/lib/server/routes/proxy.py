@@ -68,7 +68,7 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
         workers: threads for the check of what is stored.
     """
     router = APIRouter(prefix="/proxy/dicom", include_in_schema=False)
-    pacs = Pacs(app.studies, pacs_access(app.options.pacs_certificate)) if is_remote(app.studies) else None
+    pacs = Pacs(app.studies, pacs_access(app.studies, app.options.pacs_certificate)) if is_remote(app.studies) else None
 
     async def read(request: Request, operation: str, path: str) -> Response:
         if pacs is None:
