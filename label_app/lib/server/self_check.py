@@ -31,19 +31,21 @@ class Check:
         ok: whether it is as it should be.
         text: what was found.
         fatal: whether the server cannot work without it.
+        hint: more, for the person who started the server; not shown to those who use it.
     """
 
     name: str
     ok: bool
     text: str
     fatal: bool = False
+    hint: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON that users see."""
+        return {name: value for name, value in asdict(self).items() if name != "hint"}
 
     def __str__(self) -> str:
-        return f"{self.name}: {'' if self.ok else 'NOT OK: '}{self.text}"
+        return f"{self.name}: {'' if self.ok else 'NOT OK: '}{self.text}{self.hint and f': {self.hint}'}"
 
 
 def check_app(app: Any) -> list[Check]:
@@ -55,7 +57,7 @@ def check_app(app: Any) -> list[Check]:
     Returns:
         The checks, in the order above; none raises.
     """
-    steps: list[tuple[str, bool, Callable[[], tuple[bool, str]]]] = [
+    steps: list[tuple[str, bool, Callable[[], tuple]]] = [
         ("versions", False, versions),
         ("torchvision", False, torchvision_operators),
         ("data folder", True, lambda: writable(app.folders.root)),
@@ -68,10 +70,10 @@ def check_app(app: Any) -> list[Check]:
     checks = []
     for name, fatal, step in steps:
         try:
-            ok, text = step()
+            ok, text, *hint = step()
         except Exception as error:
-            ok, text = False, f"{type(error).__name__}: {error}"
-        checks.append(Check(name, ok, text, fatal))
+            ok, text, hint = False, f"{type(error).__name__}: {error}", []
+        checks.append(Check(name, ok, text, fatal, *hint))
     return checks
 
 
@@ -130,21 +132,24 @@ def viewer() -> tuple[bool, str]:
     return there, "there" if there else "missing from the package of MONAI Label"
 
 
-def studies(app: Any) -> tuple[bool, str]:
-    """Whether the PACS answers, or how many cases the folder has."""
+def studies(app: Any) -> tuple[bool, str, str]:
+    """Whether the PACS answers, or how many cases the folder has; the last text is the hint of a `Check`."""
     if not is_remote(app.studies):
         store = app.datastore()
         count = len(store.list_images())
-        return count > 0, f"{count} cases{_untold_patients(store)}"
+        return count > 0, f"{count} cases{_untold_patients(store)}", ""
     access = pacs_access(app.studies, app.options.pacs_certificate)
     address = "/".join(part for part in (app.studies.rstrip("/"), settings.MONAI_LABEL_QIDO_PREFIX, "studies") if part)
     with access.session() as session:
         try:
             answer = session.get(f"{address}?limit=1", timeout=5, headers={"Accept": "application/dicom+json"})
         except requests.RequestException as error:
-            return False, f"the PACS does not answer: {access.explain(error) or type(error).__name__}"
-    why = access.explain(answer.status_code)
-    return answer.status_code in (200, 204), f"the PACS answers with status {answer.status_code}{why and f': {why}'}"
+            told = access.tell(error) or type(error).__name__
+            return False, f"the PACS does not answer: {told}", access.explain(error)
+    status = answer.status_code
+    told = access.tell(status)
+    text = f"the PACS answers with status {status}{told and f': {told}'}"
+    return status in (200, 204), text, access.explain(status)
 
 
 def _untold_patients(store: Any) -> str:

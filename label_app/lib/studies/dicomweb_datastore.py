@@ -57,7 +57,10 @@ class PairedDicomWebDatastore(PairedDatastore):
         self._exchange_lock = threading.Lock()
         self._deciding = threading.Lock()
         self._listing = PacsListing(self.pacs, self._renewed)
-        self._listing.renew()
+        try:
+            self._listing.renew()
+        except PacsError as error:  # at the start the one who started the server reads it
+            raise PacsError(f"{error}: {error.reason}" if error.reason else str(error)) from error
 
     def name(self) -> str:
         return self.infos.content()["name"] or self.pacs.address

@@ -26,9 +26,17 @@ PAGE = 1000
 
 
 class PacsError(ValueError):
-    """The PACS did not do what was asked; the text says what."""
+    """The PACS did not do what was asked; the text says what, as anybody may read it.
+
+    Attributes:
+        reason: why, for the person who started the server.
+    """
 
     http_status = 502
+
+    def __init__(self, text: str, reason: str = ""):
+        super().__init__(text)
+        self.reason = reason
 
 
 class PacsSlow(PacsError):
@@ -121,9 +129,10 @@ class Pacs:
         try:
             return request(*arguments, **options)
         except (requests.RequestException, OSError) as error:
-            logger.warning("PACS: %s: %s", what, error)
-            reason = self._access.explain(error) or type(error).__name__
-            raise PacsError(f"the PACS does not answer a {what} ({reason})") from error
+            reason = self._access.explain(error)
+            logger.warning("PACS: %s: %s", what, f"{reason} ({error})" if reason else error)
+            told = self._access.tell(error) or type(error).__name__
+            raise PacsError(f"the PACS does not answer a {what} ({told})", reason) from error
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             logger.warning("PACS: %s: %s", what, error, exc_info=True)
             raise PacsError(

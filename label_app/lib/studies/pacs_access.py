@@ -48,6 +48,17 @@ class PacsAccess:
         """The same for `httpx`."""
         return ssl.create_default_context(cafile=self.certificate) if self.certificate else True
 
+    def tell(self, error: Exception | int) -> str:
+        """The same for who uses the server: without users, files and settings; "" where nothing is known of it."""
+        status = error if isinstance(error, int) else getattr(getattr(error, "response", None), "status_code", None)
+        if status == 401:
+            what = "it refuses this server's login"
+        elif status == 403:
+            what = "it does not allow this to this server"
+        else:
+            what = "this server is not set up for it" if self.explain(error) else ""
+        return f"{what}; tell the administrator" if what else ""
+
     def explain(self, error: Exception | int) -> str:
         """Why the PACS cannot be used, for the person who started the server; "" where nothing is known of it.
 
@@ -55,10 +66,15 @@ class PacsAccess:
             error: of a request, or the status of its answer.
         """
         status = error if isinstance(error, int) else getattr(getattr(error, "response", None), "status_code", None)
-        if status in (401, 403):
-            if not self.user:
-                return f"it asks for a user and a password: set {USER_VARIABLE} and {PASSWORD_VARIABLE}"
-            return f"it refuses the user '{self.user}' or the password: see {USER_VARIABLE} and {PASSWORD_VARIABLE}"
+        variables = f"{USER_VARIABLE} and {PASSWORD_VARIABLE}"
+        if status in (401, 403) and not self.user:
+            return f"it asks for a user and a password: set {variables}"
+        if status == 401:
+            return f"it refuses the user '{self.user}' or the password: see {variables}"
+        if status == 403:
+            return (
+                f"it does not allow this to the user '{self.user}': give that user the right, or another in {variables}"
+            )
         if isinstance(error, requests.TooManyRedirects) or status in (301, 302, 303, 307, 308):
             return "it sends requests on to another address, which is not followed: give that one as --studies"
         text = str(error)

@@ -14,11 +14,11 @@ from lib.server.errors import RequestError
 from lib.server.routes.proxy import Pacs as ProxiedPacs
 from lib.server.routes.proxy import pass_on
 from lib.studies.dicomweb_datastore import PairedDicomWebDatastore
-from lib.studies.pacs import PacsError
+from lib.studies.pacs import Pacs, PacsError
 from lib.studies.pacs_access import PASSWORD_VARIABLE, USER_VARIABLE, PacsAccess, pacs_access
 from monailabel.config import settings
 
-USER, PASSWORD = "igtv", "a password of its own"
+USER, PASSWORD = "igtv-server", "a password of its own"
 CT = "1.3.6.1.4.1.14519.5.2.1.5168.1900.672471348177659964935135533244"
 WRONG = {
     "nobody": (("", "", "pacs"), f"it asks for a user and a password: set {USER_VARIABLE} and {PASSWORD_VARIABLE}"),
@@ -53,6 +53,12 @@ def checked(address, access, monkeypatch):
     return self_check.studies(SimpleNamespace(studies=address, options=AppOptions()))
 
 
+def secrets_in(text: str, access: PacsAccess) -> list[str]:
+    """What annotators need not know: who the server is at the PACS, its files, its settings."""
+    private = (access.user, access.password, access.certificate, ".pem", USER_VARIABLE, "pacs_certificate")
+    return [part for part in private if part and part in text]
+
+
 def proxied(address, access) -> int:
     """Status of a search that OHIF sends through the server."""
 
@@ -71,7 +77,7 @@ def test_cases_come_with_password_and_certificate(guarded, certificates, tmp_pat
     store = PairedDicomWebDatastore(guarded.address, tmp_path / "data", access)
     assert guarded.address.startswith("https://") and store.case_ids() == [CT]
     assert store.pet_path(CT).is_file()
-    assert checked(guarded.address, access, monkeypatch) == (True, "the PACS answers with status 200")
+    assert checked(guarded.address, access, monkeypatch) == (True, "the PACS answers with status 200", "")
     assert proxied(guarded.address, access) == 200
     assert PASSWORD not in repr(access)
 
@@ -80,11 +86,11 @@ def test_what_is_wrong_is_said(guarded, wrong, tmp_path, monkeypatch):
     access, words = wrong
     with pytest.raises(PacsError, match=words):
         PairedDicomWebDatastore(guarded.address, tmp_path / "data", access)
-    with pytest.raises(RequestError, match=words) as refused:
+    with pytest.raises(RequestError, match="tell the administrator") as refused:
         proxied(guarded.address, access)
-    assert refused.value.http_status == 502
-    ok, said = checked(guarded.address, access, monkeypatch)
-    assert not ok and re.search(words, said)
+    assert refused.value.http_status == 502 and not secrets_in(str(refused.value), access)
+    ok, said, hint = checked(guarded.address, access, monkeypatch)
+    assert not ok and re.search(words, hint) and not secrets_in(said, access)
 
 
 def test_options(tmp_path, certificates, monkeypatch):
@@ -156,3 +162,35 @@ def test_redirects_are_not_followed(answering, tmp_path, monkeypatch):
     assert len(asked) == 1 and "/elsewhere" not in asked
     ok, said = checked(address, PacsAccess(), monkeypatch)[:2]
     assert not ok and "/elsewhere" not in asked
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "in_full"),
+    [
+        (
+            401,
+            "it refuses this server's login; tell the administrator",
+            f"it refuses the user '{USER}' or the password",
+        ),
+        (403, "it does not allow this to this server; tell", f"it does not allow this to the user '{USER}'"),
+    ],
+)
+def test_annotators_are_not_told_who_the_server_is_at_the_pacs(
+    answering, status, told, in_full, tmp_path, monkeypatch, caplog
+):
+    address, _ = answering(status)
+    access = PacsAccess(USER, PASSWORD)
+    with pytest.raises(PacsError, match=in_full):  # at the start
+        PairedDicomWebDatastore(address, tmp_path / "data", access)
+    caplog.clear()
+    with pytest.raises(PacsError, match=told) as refused:  # of a request
+        Pacs(address, access).headers("1.2", "1.2.3")
+    with pytest.raises(RequestError, match=told) as passed_on:
+        proxied(address, access)
+    assert caplog.text.count(in_full) == 2
+    monkeypatch.setattr(self_check, "pacs_access", lambda address, certificate: access)
+    app = SimpleNamespace(studies=address, options=AppOptions())
+    check = self_check.Check("studies", *self_check.studies(app)[:2], False, self_check.studies(app)[2])
+    assert in_full in str(check)
+    for text in (str(refused.value), str(passed_on.value), str(check.as_dict())):
+        assert not secrets_in(text, access), text

@@ -142,14 +142,16 @@ async def pass_on(pacs: Pacs, address: str, accept: str) -> Response:
     try:
         answer = await pacs.client().send(request, stream=True)
     except httpx.HTTPError as error:
-        logger.warning("PACS: %s", error)
-        reason = pacs.access.explain(error) or type(error).__name__
-        raise RequestError(f"The PACS does not answer ({reason}).", 502) from None
+        logger.warning("PACS: %s", pacs.access.explain(error) or error)
+        told = pacs.access.tell(error) or type(error).__name__
+        raise RequestError(f"The PACS does not answer ({told}).", 502) from None
     if answer.status_code >= 300 and answer.status_code != 304:
         await answer.aclose()
         status = answer.status_code if answer.status_code in (404, 406, 413) else 502
-        reason = pacs.access.explain(answer.status_code)
-        raise RequestError(f"The PACS answered with status {answer.status_code}{reason and f': {reason}'}.", status)
+        if reason := pacs.access.explain(answer.status_code):
+            logger.warning("PACS: status %d: %s", answer.status_code, reason)
+        told = pacs.access.tell(answer.status_code)
+        raise RequestError(f"The PACS answered with status {answer.status_code}{told and f': {told}'}.", status)
     headers = {name: answer.headers[name] for name in PASSED_ON if name in answer.headers} | NO_PAGE
     return StreamingResponse(content(answer), answer.status_code, headers)
 
