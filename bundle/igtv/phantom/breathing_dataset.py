@@ -13,7 +13,7 @@ from .breathing_case import breathing_case_name, make_breathing_case
 from .breathing_settings import BREATHING_VERSION, BreathingSettings
 from .making import claim_folder, in_parallel, int_setting, worker_count
 from .overview import PICTURED_CASES, save_overview
-from .recipe import DATALIST_FILE, OVERVIEW_FILE
+from .recipe import DATALIST_FILE, OVERVIEW_FILE, differing_settings
 from .source_case import BadSourceError, load_source
 from .storage import FACTS_FILE, is_complete, load_case, save_case, save_json, save_volume
 
@@ -54,12 +54,7 @@ class BreathingRecipe:
 
     def differences(self, found: dict) -> list[str]:
         """Settings that differ from those of a data set that is there, as 'name: there X, asked Y'."""
-        asked = self.to_dict()
-        return [
-            f"{name}: there {found.get(name)!r}, asked {asked.get(name)!r}"
-            for name in dict.fromkeys([*asked, *found])
-            if found.get(name) != asked.get(name)
-        ]
+        return differing_settings(self.to_dict(), found)
 
 
 def simulate_breathing(

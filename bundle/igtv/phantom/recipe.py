@@ -62,12 +62,7 @@ class Recipe:
 
     def differences(self, found: dict) -> list[str]:
         """Settings that differ from those of a data set that is there, as 'name: there X, asked Y'."""
-        asked = self.to_dict()
-        return [
-            f"{name}: there {found.get(name)!r}, asked {asked.get(name)!r}"
-            for name in dict.fromkeys([*asked, *found])
-            if found.get(name) != asked.get(name)
-        ]
+        return differing_settings(self.to_dict(), found)
 
     def datalist(self, folder: Path) -> dict:
         """Decathlon-style datalist; paths relative to the folder."""
@@ -93,6 +88,15 @@ class Recipe:
         facts = json.loads((folder / name / FACTS_FILE).read_text(encoding="utf-8"))
         files = {key: f"{name}/{key}.nii.gz" for key in ("ct", "pet", "label")}
         return files | {"patient_id": name, "ct_kind": facts["ct_kind"]}
+
+
+def differing_settings(asked: dict, found: dict) -> list[str]:
+    """Settings asked for that differ from those found, as 'name: there X, asked Y'; None: it is missing."""
+    return [
+        f"{name}: there {found.get(name)!r}, asked {asked.get(name)!r}"
+        for name in dict.fromkeys([*asked, *found])
+        if found.get(name) != asked.get(name)
+    ]
 
 
 def read_recipe(folder: Path) -> dict | None:

@@ -1,6 +1,6 @@
 """The best PET threshold: of a fixed SUV or of a fraction of the maximum, whichever fits the labelled patients."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,16 +65,7 @@ def choose_seeded_rule(
     Raises:
         ValueError: no case with a reference.
     """
-    tried = [SeededThreshold("suv", float(value)) for value in suv]
-    tried += [SeededThreshold("fraction", float(value)) for value in fractions]
-    return _best(
-        tried,
-        [
-            [dice(*crop_to_foreground(rule.mask(pet, gtv), label)) for rule in tried]
-            for pet, label, gtv in cases
-            if label.any()
-        ],
-    )
+    return _choose(SeededThreshold, ((label, (pet, gtv)) for pet, label, gtv in cases), suv, fractions)
 
 
 def choose_rule(
@@ -93,16 +84,17 @@ def choose_rule(
     Raises:
         ValueError: no case with a reference.
     """
-    tried = [Threshold("suv", float(value)) for value in suv]
-    tried += [Threshold("fraction", float(value)) for value in fractions]
+    return _choose(Threshold, ((label, (pet,)) for pet, label in cases), suv, fractions)
+
+
+def _choose(make: Callable, cases: Iterable[tuple], suv: Sequence[float], fractions: Sequence[float]) -> tuple:
+    """The rule of kind `make` with the highest mean Dice, and that mean; cases: (reference, images of a rule)."""
+    tried = [make("suv", float(value)) for value in suv] + [make("fraction", float(value)) for value in fractions]
     table = [
-        [dice(*crop_to_foreground(rule.mask(pet), label)) for rule in tried] for pet, label in cases if label.any()
+        [dice(*crop_to_foreground(rule.mask(*images), label)) for rule in tried]
+        for label, images in cases
+        if label.any()
     ]
-    return _best(tried, table)
-
-
-def _best(tried: list, table: list[list[float]]) -> tuple:
-    """The rule with the highest mean of its column, and that mean."""
     if not table:
         raise ValueError("no labelled case with a target: the threshold cannot be chosen")
     means = np.mean(table, axis=0)
