@@ -11,6 +11,7 @@ from ignite.engine import Engine
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..files import TEMPORARY_PREFIX
+from .allocator import keep_freed_memory
 from .checkpoint_keeper import BEST_NAME, CHECKPOINT_NAME, LAST_NAME, CheckpointKeeper, WeightsKeeper, check_resumable
 from .early_stopping import EarlyStop
 from .history import CURVE_NAME, LOG_NAME, History
@@ -93,6 +94,8 @@ def run_training(
     if resume:
         epoch = checkpoint.load(trainer.state.device)
         logger.info("resuming from %s after epoch %d of %d", checkpoint.path, epoch, trainer.state.max_epochs)
+    if trainer.state.device.type == "cpu":
+        keep_freed_memory()
     if trainer.state.epoch < trainer.state.max_epochs and not early_stopping.stopped:
         with logging_redirect_tqdm():
             trainer.run()
