@@ -49,6 +49,8 @@ def test_arms_differ_in_nothing_unasked(choices, tmp_path):
     branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
     cells = {cell.arm: cell for cell in branch.network_cells() if cell.size == 10 and cell.seed == 0}
     scratch, pretrained = (branch.arm(cells[f"{init}_rectified_A"], {}) for init in ("scratch", "pretrained"))
+    steps = {unit.name: unit.work["settings"].pop("samples_per_epoch") for unit in (scratch, pretrained)}
+    assert list(steps.values()) == [2 * plan.scratch_steps // 10, 2 * plan.finetuning_steps // 10]  # batches of 2
     assert scratch.work["settings"] == pretrained.work["settings"]
     assert {"frozen_epochs", "end_probability", "epochs", "learning_rate"} <= set(scratch.work["settings"])
     assert scratch.work["training"] == pretrained.work["training"]
@@ -74,10 +76,10 @@ def test_the_long_control_has_all_the_steps_and_the_settings_of_scratch(choices,
     plan = plan_from(choices("full"))
     branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
     cells = {cell.arm: cell for cell in branch.network_cells() if cell.size == 10 and cell.seed == 1}
-    for name in plan.main_architectures:
-        long, pretrained = (branch.arm(cells[f"{init}_{name}"], {}) for init in ("scratch_long", "pretrained"))
-        assert long.work["steps"] == pretrained.needs[0].work["steps"] + pretrained.work["steps"] == 1800
-        assert long.work["model_path"] is None and long.work["training"] == pretrained.work["training"]
+    long, pretrained = (branch.arm(cells[f"{init}_rectified_A"], {}) for init in ("scratch_long", "pretrained"))
+    assert long.work["steps"] == pretrained.needs[0].work["steps"] + pretrained.work["steps"] == 1000
+    assert long.work["model_path"] is None and long.work["training"] == pretrained.work["training"]
+    assert "scratch_long_rectified_none" not in cells  # no hypothesis asks for it
     table = {f"{init}_{name}": {"settings": {"learning_rate": init}} for init in TRAINED for name in ("rectified_A",)}
     save_json(tmp_path / "A" / TUNING_FILE, table)
     assert chosen_settings(branch)["scratch_long_rectified_A"] == {"learning_rate": "scratch"}
@@ -87,7 +89,7 @@ def test_grid_is_full_at_the_main_size_and_holds_the_main_arms_elsewhere(choices
     plan = plan_from(choices("full"))
     branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
     cells = branch.network_cells()
-    assert sum(cell.size == 10 for cell in cells) == (2 * 5 + 2) * 3
+    assert sum(cell.size == 10 for cell in cells) == (2 * 5 + 1) * 3
     assert sum(cell.size != 10 for cell in cells) == 2 * 2 * 3 * 3
     assert len(branch.candidates()) == 3 * 2 * 2  # the main networks and the CNN, two inits, two candidates each
     tuned = {name: branch.tuned_on(name) for name in plan.architectures}
@@ -121,7 +123,8 @@ def test_size_of_the_full_study(choices, tmp_path):
     size = study_size(plan, [branch])
     arms = 5 * 2 * 3 + 2 * 2 * 3 * 3
     pretrainings = 2 * 3 + 3  # of the main networks one per seed
-    long = 2 * 3  # steps of a pre-training and of a fine-tuning
+    long = 3  # the control of the first hypothesis, with the steps of a pre-training and of a fine-tuning
     assert size["trainings"] == pretrainings + arms + long + 12 + 1
-    per_arm = plan.scratch_steps
-    assert size["steps"] == (pretrainings + long) * plan.pretraining_steps + (arms + long + 12 + 1) * per_arm
+    scratch, pretrained = arms // 2 + 6 + 1, arms // 2 + 6  # tuning, and the calibration's
+    steps = (pretrainings + long) * plan.pretraining_steps + (pretrained + long) * plan.finetuning_steps
+    assert size["steps"] == steps + scratch * plan.scratch_steps

@@ -125,6 +125,11 @@ class StudyPlan:
         names += [f"{kind}_{name}" for kind in TRAINED for name in self.architectures]
         return names + [f"{LONG}_{name}" for name in self.main_architectures]
 
+    def long_architectures(self) -> list[str]:
+        """Main networks whose long training from scratch is the control of a hypothesis."""
+        controls = {rule.get("control") for rule in self.hypotheses}
+        return [name for name in self.main_architectures if f"{LONG}_{name}" in controls]
+
     def for_breathing(self) -> "StudyPlan":
         """The plan as Data B follows it."""
         kept = {name: self.architectures[name] for name in self.breathing_architectures}
