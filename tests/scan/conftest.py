@@ -44,9 +44,9 @@ def make_problem():
 
 @pytest.fixture(scope="session")
 def make_map_problem():
-    """(batch, H, W, D, N, R, kind) -> x, x_proj_weight, dt_proj_weight, dt_proj_bias, A, D in fp32."""
+    """(batch, H, W, D, N, R, kind, directions K) -> x, x_proj_weight, dt_proj_weight, dt_proj_bias, A, D in fp32."""
 
-    def make(batch, height, width, channels, states, rank, kind="trained", seed=0):
+    def make(batch, height, width, channels, states, rank, kind="trained", directions=4, seed=0):
         generator = torch.Generator().manual_seed(seed)
 
         def normal(*shape):
@@ -54,11 +54,11 @@ def make_map_problem():
 
         x, x_proj, dt_proj, bias, A, D = [
             torch.nn.functional.silu(normal(batch, height, width, channels)),
-            normal(4, rank + 2 * states, channels) * channels**-0.5,
-            normal(4, channels, rank) * rank**-0.5,
-            _step_size_bias(4 * channels, generator).float().view(4, channels),
-            -torch.arange(1.0, states + 1).repeat(4 * channels, 1) * torch.exp(0.3 * normal(4 * channels, states)),
-            normal(4 * channels),
+            normal(directions, rank + 2 * states, channels) * channels**-0.5,
+            normal(directions, channels, rank) * rank**-0.5,
+            _step_size_bias(directions * channels, generator).float().view(directions, channels),
+            -torch.arange(1.0, states + 1) * torch.exp(0.3 * normal(directions * channels, states)),
+            normal(directions * channels),
         ]
         if kind == "long_memory":
             bias, A = bias - 8, 1e-2 * A  # decay within 1e-7 of 1

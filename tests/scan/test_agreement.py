@@ -97,6 +97,13 @@ def test_map_sizes(make_map_problem, errors_of, sizes):
     _check(errors_of(selective_scan_2d, make_map_problem(*sizes)))
 
 
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("sizes", [(3, 1, 96, 40, 8, 2), (2, 1, 150, 64, 16, 6), (2, 5, 4, 10, 3, 1)], ids=str)
+def test_fewer_directions(make_map_problem, errors_of, sizes, directions):
+    """Sequences of tokens, maps of one row, are scanned forward, or forward and backward."""
+    _check(errors_of(selective_scan_2d, make_map_problem(*sizes, directions=directions)))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_nan_in_the_input_reaches_the_output(make_problem, backend):
     for position in (0, 1):

@@ -129,6 +129,25 @@ def test_strided_inputs_and_frozen_parameters(make_map_problem, make_problem, re
     assert relative_error(scan(*strided), scan(*problem)) == 0
 
 
+@pytest.mark.parametrize("backend", ["reference", "torch", "numba"])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_sequence_is_a_map_of_one_row(make_map_problem, relative_error, backend, directions):
+    """The second direction is the scan of the reversed sequence with weights of its own, read backwards."""
+    x, x_proj, dt_proj, bias, A, D = make_map_problem(2, 1, 11, 20, 4, 3, directions=directions)
+    truth = torch.zeros(2, 20, 11)
+    for k in range(directions):
+        u = x[:, 0].mT if k == 0 else x[:, 0].mT.flip(-1)
+        ranks, B, C = (x_proj[k] @ u).split([3, 4, 4], dim=1)
+        own = slice(k * 20, (k + 1) * 20)
+        y = selective_scan(u, dt_proj[k] @ ranks, A[own], B[:, None], C[:, None], D[own], bias[k], True, "reference")
+        truth += y if k == 0 else y.flip(-1)
+    y = selective_scan_2d(x, x_proj, dt_proj, bias, A, D, backend=backend)
+    assert relative_error(y[:, 0].mT, truth) <= 1e-6
+    if backend == "reference":
+        scripted = torch.jit.script(MapScan([x_proj, dt_proj, bias, A, D]))
+        assert relative_error(scripted(x)[:, 0].mT.detach(), truth) <= 1e-6
+
+
 def test_inference_mode_and_deepcopy(map_scan):
     module, x = map_scan
     with torch.inference_mode():
@@ -149,6 +168,8 @@ def test_wrong_shapes_say_which(make_problem, make_map_problem):
     x, x_proj, dt_proj, dt_bias, A, D = make_map_problem(1, 2, 2, 3, 2, 1)
     with pytest.raises(ValueError, match=r"x_proj_weight has shape \(4, 4, 3\), expected \(4, 5, 3\)"):
         selective_scan_2d(x, x_proj[:, :4], dt_proj, dt_bias, A, D)
+    with pytest.raises(ValueError, match="3 directions K, expected one of"):
+        selective_scan_2d(x, x_proj[:3], dt_proj[:3], dt_bias[:3], A[:9], D[:9])
     with pytest.raises(ValueError, match="H, W and D must be at least 1"):
         selective_scan_2d(x[:, :0], x_proj, dt_proj, dt_bias, A, D)
     with pytest.raises(ValueError, match=r"A has shape \(3, 2\)"):

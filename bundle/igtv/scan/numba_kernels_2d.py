@@ -1,4 +1,4 @@
-"""Kernels of the four-direction scan of a map: step-size projection, softplus, scan and merge in one pass.
+"""Kernels of the scan of a map in K = 4, 2 or 1 directions: step-size projection, softplus, scan and merge in one pass.
 
 Maps are (batch, H, W, D), channels last, and are read in place: direction k visits the pixels in its own order, so that
 no sequence is ever copied. Work goes tile by tile, all channel blocks of a tile together: a pixel's channels lie
@@ -11,8 +11,6 @@ from .numba_compile import kernel
 from .numba_simd import LANES, ZERO, broadcast, broadcast_element, fma, load, softplus, store, sum_lanes
 from .numba_tiles import TILE, finish_backward, prepare_backward, scan_tile, scan_tile_backward
 
-DIRECTIONS = 4
-
 
 @kernel
 def clear(target, vectors):
@@ -22,8 +20,9 @@ def clear(target, vectors):
 
 
 @kernel
-def visit_pixels(direction, start, steps, H, W, pixels):
-    """Row-major pixel index of every step of a tile: rows, columns, rows reversed, columns reversed."""
+def visit_pixels(direction, K, start, steps, H, W, pixels):
+    """Row-major pixel index of every step of a tile: rows, columns, rows reversed, columns reversed (K = 4)."""
+    direction *= 4 // K  # two directions are the rows and the rows reversed, one is the rows
     for t in range(steps):
         place = start + t
         if direction >= 2:
@@ -34,11 +33,11 @@ def visit_pixels(direction, start, steps, H, W, pixels):
 
 
 @kernel
-def read_projected(projected, first_pixel, direction, pixels, steps, rank, N, ranks, B, C):
-    """Copy ranks, B and C of a tile from the projected map (batch, H, W, 4, R + 2N)."""
+def read_projected(projected, first_pixel, direction, K, pixels, steps, rank, N, ranks, B, C):
+    """Copy ranks, B and C of a tile from the projected map (batch, H, W, K, R + 2N)."""
     features = rank + 2 * N
     for t in range(steps):
-        row = ((first_pixel + pixels[t]) * DIRECTIONS + direction) * features
+        row = ((first_pixel + pixels[t]) * K + direction) * features
         for r in range(rank):
             ranks[t * rank + r] = projected[row + r]
         for n in range(N):
@@ -100,10 +99,10 @@ def project_steps(ranks, rank, steps, weight, weight_start, step):
 
 @kernel
 def forward_2d(
-    x, projected, weight, bias, rates, skip, y, kept, keep, H, W, D, N, rank, scratch,
+    x, projected, weight, bias, rates, skip, y, kept, keep, K, H, W, D, N, rank, scratch,
     first_block, last_block, first_item, last_item,
 ):  # fmt: skip
-    """Scan some channel blocks of some batch items. `weight`, `bias`, `rates`, `skip`: packed (4, blocks, M, 16)."""
+    """Scan some channel blocks of some batch items. `weight`, `bias`, `rates`, `skip`: packed (K, blocks, M, 16)."""
     L, blocks, used = H * W, (D + LANES - 1) // LANES, last_block - first_block
     tile_count, size = (L + TILE - 1) // TILE, TILE * LANES
     shared = (TILE * N + LANES - 1) // LANES * LANES
@@ -113,18 +112,18 @@ def forward_2d(
     state, ranks = scratch[place + 2 * used * size :], scratch[place + 2 * used * size + used * N * LANES :]
     pixels = np.empty(TILE, np.int64)
     for b in range(first_item, last_item):
-        for direction in range(DIRECTIONS):
+        for direction in range(K):
             clear(state, used * N)
             for tile in range(tile_count):
                 start = tile * TILE
                 steps = min(TILE, L - start)
-                visit_pixels(direction, start, steps, H, W, pixels)
-                read_projected(projected, b * L, direction, pixels, steps, rank, N, ranks, B, C)
+                visit_pixels(direction, K, start, steps, H, W, pixels)
+                read_projected(projected, b * L, direction, K, pixels, steps, rank, N, ranks, B, C)
                 gather_pixels(x, b * L, pixels, steps, D, first_block, last_block, x_tiles)
                 for index in range(used):
                     packed = direction * blocks + first_block + index
                     if keep:
-                        target = ((b * DIRECTIONS * blocks + packed) * tile_count + tile) * N * LANES
+                        target = ((b * K * blocks + packed) * tile_count + tile) * N * LANES
                         for n in range(N):
                             store(kept, target + n * LANES, load(state, (index * N + n) * LANES))
                     project_steps(ranks, rank, steps, weight, packed * rank * LANES, step)
@@ -160,12 +159,12 @@ def add_rank_gradient(grad_step, weight, weight_start, rank, steps, sums):
 
 
 @kernel
-def write_sums(grad_projected, first_pixel, direction, pixels, steps, count, features, offset, sums, tile):
+def write_sums(grad_projected, first_pixel, direction, K, pixels, steps, count, features, offset, sums, tile):
     """Sum over the 16 channels and write `count` features of every pixel of a tile; `tile` is scratch."""
     for i in range(0, steps * count, LANES):
         sum_lanes(sums, i * LANES, tile, i)
     for t in range(steps):
-        row = ((first_pixel + pixels[t]) * DIRECTIONS + direction) * features + offset
+        row = ((first_pixel + pixels[t]) * K + direction) * features + offset
         for i in range(count):
             grad_projected[row + i] = tile[t * count + i]
 
@@ -174,7 +173,7 @@ def write_sums(grad_projected, first_pixel, direction, pixels, steps, count, fea
 def backward_2d(
     x, projected, weight, bias, rates, skip, grad_y, kept,
     grad_x, grad_projected, grad_weight, grad_bias, grad_rates, grad_skip,
-    H, W, D, N, rank, scratch, first_block, last_block, first_item, last_item,
+    K, H, W, D, N, rank, scratch, first_block, last_block, first_item, last_item,
 ):  # fmt: skip
     """Gradients of some channel blocks of some batch items.
 
@@ -194,13 +193,13 @@ def backward_2d(
     grad_state = scratch[place + 32 * shared + 16 * rank_shared :]
     pixels = np.empty(TILE, np.int64)
     for b in range(first_item, last_item):
-        for direction in range(DIRECTIONS):
+        for direction in range(K):
             clear(grad_state, used * N)
             for tile in range(tile_count - 1, -1, -1):
                 start = tile * TILE
                 steps = min(TILE, L - start)
-                visit_pixels(direction, start, steps, H, W, pixels)
-                read_projected(projected, b * L, direction, pixels, steps, rank, N, ranks, B, C)
+                visit_pixels(direction, K, start, steps, H, W, pixels)
+                read_projected(projected, b * L, direction, K, pixels, steps, rank, N, ranks, B, C)
                 gather_pixels(x, b * L, pixels, steps, D, first_block, last_block, x_tiles)
                 gather_pixels(grad_y, b * L, pixels, steps, D, first_block, last_block, dy_tiles)
                 clear(sums_B, steps * N)
@@ -215,7 +214,7 @@ def backward_2d(
                     clear(grad_decay, steps)
                     scan_tile_backward(
                         N, steps, rates, packed * N * LANES,
-                        kept, ((b * DIRECTIONS * blocks + packed) * tile_count + tile) * N * LANES,
+                        kept, ((b * K * blocks + packed) * tile_count + tile) * N * LANES,
                         grad_state, index * N * LANES, grad_rates, packed * N * LANES,
                         step, step_u, dy, B, C, dx, grad_decay, sums_B, sums_C, scales, rests, before,
                     )  # fmt: skip
@@ -226,9 +225,9 @@ def backward_2d(
                     add_weight_gradient(ranks, rank, steps, grad_decay, grad_weight, packed * rank * LANES)
                     add_rank_gradient(grad_decay, weight, packed * rank * LANES, rank, steps, sums_rank)
                 scatter_pixels(dx_tiles, grad_x, b * L, pixels, steps, D, first_block, last_block, direction > 0)
-                write_sums(grad_projected, b * L, direction, pixels, steps, rank, features, 0, sums_rank, ranks)
-                write_sums(grad_projected, b * L, direction, pixels, steps, N, features, rank, sums_B, B)
-                write_sums(grad_projected, b * L, direction, pixels, steps, N, features, rank + N, sums_C, C)
+                write_sums(grad_projected, b * L, direction, K, pixels, steps, rank, features, 0, sums_rank, ranks)
+                write_sums(grad_projected, b * L, direction, K, pixels, steps, N, features, rank, sums_B, B)
+                write_sums(grad_projected, b * L, direction, K, pixels, steps, N, features, rank + N, sums_C, C)
 
 
 def forward_scratch_2d(N: int, rank: int, blocks: int) -> int:

@@ -1,7 +1,7 @@
-"""The four-direction scan of a map by compiled kernels, as a PyTorch operator; fp32 on the CPU.
+"""The scan of a map in its directions by compiled kernels, as a PyTorch operator; fp32 on the CPU.
 
 The projection to ranks, B and C stays a matrix product of PyTorch; all that follows is one kernel. Nothing of the size
-of the four sequences is made, and the backward pass starts from one kept state per tile.
+of the sequences is made, and the backward pass starts from one kept state per tile.
 """
 
 import torch
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from . import numba_kernels_2d
 from .cross_scan import project
-from .numba_kernels_2d import DIRECTIONS
 from .numba_packing import block_count, pack_channels, pointer_array, scratch, split, unpack_channels
 from .numba_simd import LANES, LOG2_E
 from .numba_tiles import TILE
@@ -20,17 +19,15 @@ PARTS_PER_THREAD = 4
 
 
 def _states_shape(x: Tensor, A: Tensor) -> tuple[int, ...]:
-    """Shape of the kept states: (batch, 4, blocks, tiles, N, 16)."""
+    """Shape of the kept states: (batch, K, blocks, tiles, N, 16)."""
     batch, height, width, channels = x.shape
-    return batch, DIRECTIONS, block_count(channels), -(-height * width // TILE), A.shape[1], LANES
+    return batch, A.shape[0] // channels, block_count(channels), -(-height * width // TILE), A.shape[1], LANES
 
 
 def _packed_parameters(dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor) -> tuple:
     """Step-size weight, bias, decay rates in units of log2(e) and skip, as the kernels read them."""
-    per_direction = (
-        dt_weight, dt_bias.unsqueeze(-1), (A * float(LOG2_E)).unflatten(0, (DIRECTIONS, -1)),
-        D.view(DIRECTIONS, -1, 1),
-    )  # fmt: skip
+    rates, skip = (tensor.unflatten(0, (len(dt_weight), -1)) for tensor in (A * float(LOG2_E), D.unsqueeze(-1)))
+    per_direction = (dt_weight, dt_bias.unsqueeze(-1), rates, skip)
     return tuple(pointer_array(pack_channels(tensor)) for tensor in per_direction)
 
 
@@ -58,7 +55,7 @@ def _scan_2d(
         first_block, last_block = split(blocks, segment, segments)
         memory = scratch(numba_kernels_2d.forward_scratch_2d(states, rank, last_block - first_block))
         numba_kernels_2d.forward_2d(
-            *arrays, keep_states, height, width, channels, states, rank, memory,
+            *arrays, keep_states, len(dt_weight), height, width, channels, states, rank, memory,
             first_block, last_block, *split(batch, batch_part, batch_parts),
         )  # fmt: skip
 
@@ -81,7 +78,7 @@ def _scan_2d_backward(
     batch_parts, segments = _parts(batch, blocks)
     grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
     grad_projected = projected.new_empty(segments, *projected.shape)
-    sums = [x.new_zeros(batch_parts, DIRECTIONS, blocks, rows, LANES) for rows in (rank, 1, states, 1)]
+    sums = [x.new_zeros(batch_parts, len(dt_weight), blocks, rows, LANES) for rows in (rank, 1, states, 1)]
     inputs = tuple(map(pointer_array, (x, projected)))
     inputs += _packed_parameters(dt_weight, dt_bias, A, D) + tuple(map(pointer_array, (grad_y, kept)))
 
@@ -92,7 +89,7 @@ def _scan_2d_backward(
         numba_kernels_2d.backward_2d(
             *inputs, pointer_array(grad_x), pointer_array(grad_projected[segment]),
             *(pointer_array(total[batch_part]) for total in sums),
-            height, width, channels, states, rank, memory,
+            len(dt_weight), height, width, channels, states, rank, memory,
             first_block, last_block, *split(batch, batch_part, batch_parts),
         )  # fmt: skip
 

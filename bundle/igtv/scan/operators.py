@@ -62,24 +62,25 @@ def selective_scan_2d(
     D: Tensor,
     backend: str | None = None,
 ) -> Tensor:
-    """Scan a feature map in four directions and add the results (VMamba's SS2D core), differentiable.
+    """Scan a feature map in several directions and add the results (VMamba's SS2D core has four), differentiable.
 
     Each direction k projects the map with its own weights, `[r, B, C] = x_proj_weight_k x`,
     `delta = dt_proj_weight_k r + dt_proj_bias_k`, and runs `selective_scan` with softplus along its order:
-    row-major, column-major, reversed row-major, reversed column-major.
+    row-major, column-major, reversed row-major, reversed column-major. With two directions row-major and reversed
+    row-major, with one row-major alone: a sequence of tokens is a map of one row.
     Computed in fp32, also under autocast; in fp64 where `x` is fp64.
 
     Args:
         x: map after depthwise convolution and SiLU, channels last, (batch, H, W, D).
-        x_proj_weight: (4, R + 2N, D).
-        dt_proj_weight: (4, D, R).
-        dt_proj_bias: (4, D).
-        A: decay rates, negative, direction-major, (4 * D, N).
-        D: skip weight, direction-major, (4 * D).
+        x_proj_weight: (K, R + 2N, D), K = 1, 2 or 4 directions.
+        dt_proj_weight: (K, D, R).
+        dt_proj_bias: (K, D).
+        A: decay rates, negative, direction-major, (K * D, N).
+        D: skip weight, direction-major, (K * D).
         backend: name of a back end for this call; None: the one of `backends.backend_for`.
 
     Returns:
-        The sum of the four directions, (batch, H, W, D), fp32 (or fp64).
+        The sum of the directions, (batch, H, W, D), fp32 (or fp64).
 
     Raises:
         ValueError: shapes do not fit together, or the back end is unknown or cannot be used.

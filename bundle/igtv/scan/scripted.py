@@ -59,11 +59,11 @@ def selective_scan(
 def selective_scan_2d(
     x: Tensor, x_proj_weight: Tensor, dt_proj_weight: Tensor, dt_proj_bias: Tensor, A: Tensor, D: Tensor
 ) -> Tensor:
-    """Four-direction scan of a map; arguments and result as in `operators.selective_scan_2d`."""
+    """Scan of a map in its directions; arguments and result as in `operators.selective_scan_2d`."""
     compute_type = torch.float64 if x.dtype == torch.float64 else torch.float32
     height, width = x.shape[1], x.shape[2]
     u, delta, B, C = scan_arguments_2d(
         x.to(compute_type), x_proj_weight.to(compute_type), dt_proj_weight.to(compute_type), A.shape[1]
     )
     y = selective_scan(u, delta, A, B, C, D, dt_proj_bias.flatten(), True)
-    return cross_merge(y.unflatten(1, [4, x.shape[3]]), height, width)
+    return cross_merge(y.unflatten(1, [-1, x.shape[3]]), height, width)

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+DIRECTIONS = (1, 2, 4)
+
 
 def _expect(name: str, tensor: Tensor | None, expected: tuple[int, ...], meaning: str) -> None:
     if tensor is not None and tuple(tensor.shape) != expected:
@@ -37,13 +39,15 @@ def check_scan_2d_shapes(
     if x.ndim != 4 or dt_proj_weight.ndim != 3 or A.ndim != 2:
         raise ValueError(
             f"x, dt_proj_weight, A have {x.ndim}, {dt_proj_weight.ndim}, {A.ndim} axes, "
-            "expected 4 (batch, H, W, D), 3 (4, D, R), 2 (4 * D, N)"
+            "expected 4 (batch, H, W, D), 3 (K, D, R), 2 (K * D, N)"
         )
     if 0 in x.shape[1:]:
         raise ValueError(f"x has shape {tuple(x.shape)}: H, W and D must be at least 1")
-    channels, rank, states = x.shape[3], dt_proj_weight.shape[2], A.shape[1]
-    _expect("x_proj_weight", x_proj_weight, (4, rank + 2 * states, channels), "(4, R + 2N, D)")
-    _expect("dt_proj_weight", dt_proj_weight, (4, channels, rank), "(4, D, R)")
-    _expect("dt_proj_bias", dt_proj_bias, (4, channels), "(4, D)")
-    _expect("A", A, (4 * channels, states), "(4 * D, N)")
-    _expect("D", D, (4 * channels,), "(4 * D)")
+    directions, channels, rank, states = dt_proj_weight.shape[0], x.shape[3], dt_proj_weight.shape[2], A.shape[1]
+    if directions not in DIRECTIONS:
+        raise ValueError(f"dt_proj_weight has {directions} directions K, expected one of {DIRECTIONS}")
+    _expect("x_proj_weight", x_proj_weight, (directions, rank + 2 * states, channels), "(K, R + 2N, D)")
+    _expect("dt_proj_weight", dt_proj_weight, (directions, channels, rank), "(K, D, R)")
+    _expect("dt_proj_bias", dt_proj_bias, (directions, channels), "(K, D)")
+    _expect("A", A, (directions * channels, states), "(K * D, N)")
+    _expect("D", D, (directions * channels,), "(K * D)")

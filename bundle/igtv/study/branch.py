@@ -165,8 +165,9 @@ class Branch:
     def network_cells(self) -> list[Cell]:
         """All trainings of the grid: every architecture at the main size, the main ones at the other sizes.
 
-        Where a hypothesis names it as control, a main one is also trained from scratch for as many steps as pre-training
-        and fine-tuning have together, at the main size: what pre-training adds must not be the length of training.
+        Where a hypothesis names it as control, a main one is also trained from scratch for as many steps as
+        pre-training and fine-tuning have together, at the main size: what pre-training adds must not be the length of
+        training.
         """
         plan = self.plan
         controls = plan.long_architectures()
