@@ -25,6 +25,8 @@ class AppOptions:
         gate_margin: a candidate's mean Dice on the frozen set may be lower by this.
         max_case_drop: no frozen patient's Dice may fall by more, unless the mean rises clearly.
         pacs_certificate: PEM file that a PACS with https is trusted by; empty: the public authorities.
+        pacs_password_over_http: send the PACS's password over http to another computer, where anybody on the way reads
+            it: for a network that encrypts by itself.
         server_mode: set by MONAI Label for its own processes.
     """
 
@@ -39,6 +41,7 @@ class AppOptions:
     gate_margin: float = 0.01
     max_case_drop: float = 0.2
     pacs_certificate: str = ""
+    pacs_password_over_http: bool = False
     server_mode: bool = False
 
     @classmethod

@@ -30,7 +30,8 @@ class Access:
     """ASGI layer in front of everything.
 
     Without accounts it answers clients on the same computer, addressed by a local name, and not what a proxy passes on.
-    With accounts it wants a token: in the header `Authorization: Bearer`, or for pages of this server in a cookie.
+    With accounts it wants a token: in the header `Authorization: Bearer`, or for pages of this server in a cookie; and
+    from other computers https, so that nobody is asked for a password that would cross the network in the clear.
     Either way a page of another site may not change anything, unless its origin is listed.
 
     Args:
@@ -77,6 +78,11 @@ class Access:
                 )
             if host_name(host) not in LOCAL_NAMES:
                 return "Without accounts this server is addressed as 127.0.0.1 or localhost only."
+        elif scope["scheme"] != "https" and not is_loopback((scope.get("client") or ("", 0))[0]):
+            return (
+                "Other computers use this server over https only: passwords and images would cross the network "
+                "unencrypted. Its administrator can set up https, see docs/security.md of the app."
+            )
         origin = headers.get("origin")
         if scope["method"] not in SAFE_METHODS:
             foreign = origin is not None and urlsplit(origin).netloc != host and origin not in self.origins

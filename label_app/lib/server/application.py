@@ -5,7 +5,6 @@ import importlib.util
 import logging
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,9 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from . import lifecycle
 from .access import Access
+from .access_options import AccessOptions
 from .accounts import Accounts
 from .body_limit import BodyLimit
 from .errors import ErrorAnswers
@@ -27,19 +28,6 @@ from .workers import Workers
 logger = logging.getLogger(__name__)
 # further routes of the app: modules with `create_router(app)`
 EXTRA_ROUTES = ("lib.studies.routes", "lib.labels.routes")
-
-
-@dataclass(frozen=True)
-class AccessOptions:
-    """Who may use the server.
-
-    Attributes:
-        accounts: without any, this computer alone.
-        origins: other origins whose pages may call the server.
-    """
-
-    accounts: Accounts = field(default_factory=Accounts)
-    origins: Sequence[str] = ()
 
 
 def create_application(app: Any, access: AccessOptions, checks: Sequence[Check] = ()) -> ASGIApp:
@@ -77,7 +65,7 @@ def create_application(app: Any, access: AccessOptions, checks: Sequence[Check] 
             allow_headers=["Authorization", "Content-Type", "Accept"],
             expose_headers=["Content-Disposition"],
         )
-    return layers
+    return ProxyHeadersMiddleware(layers, list(access.tls_proxies)) if access.tls_proxies else layers
 
 
 def add_routes(server: FastAPI, app: Any, accounts: Accounts) -> None:

@@ -16,7 +16,7 @@ from monailabel.config import settings
 
 from ..paths import is_remote
 from ..studies.local_datastore import PATIENTS_NAME
-from ..studies.pacs_access import pacs_access
+from ..studies.pacs_access import access_of
 
 TESTED = {"monailabel": "0.8.5", "monai": "1.6", "pydicom": "2.4", "torch": "2."}
 MIN_FREE_BYTES = 2 * 10**9
@@ -138,7 +138,7 @@ def studies(app: Any) -> tuple[bool, str, str]:
         store = app.datastore()
         count = len(store.list_images())
         return count > 0, f"{count} cases{_untold_patients(store)}", ""
-    access = pacs_access(app.studies, app.options.pacs_certificate)
+    access = access_of(app)
     address = "/".join(part for part in (app.studies.rstrip("/"), settings.MONAI_LABEL_QIDO_PREFIX, "studies") if part)
     with access.session() as session:
         try:

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import uvicorn
 from monailabel.config import settings
@@ -17,8 +16,9 @@ from monailabel.interfaces.utils.app import app_instance
 from ..paths import APP_DIR, data_folders, is_remote
 from . import lifecycle
 from .access import is_loopback
-from .accounts import Accounts, read_accounts, write_account
-from .application import AccessOptions, create_application
+from .access_options import AccessOptions, read_access
+from .accounts import write_account
+from .application import create_application
 from .self_check import check_app
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,12 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--origins", default="", help="further web sites whose pages may use the server, with commas")
     parser.add_argument("--ssl_certfile", default=None, help="certificate for https")
     parser.add_argument("--ssl_keyfile", default=None, help="its key")
+    parser.add_argument(
+        "--behind_tls_proxy",
+        default="",
+        metavar="ADDRESS",
+        help="address of the computer whose reverse proxy ends TLS for this server; several with commas",
+    )
     parser.add_argument("--device", default="", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     parser.add_argument("--conf", "-c", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     parser.add_argument("--log_level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
@@ -91,22 +97,24 @@ def access_options(chosen: argparse.Namespace) -> AccessOptions:
     """Accounts and origins, refused where they leave a door open.
 
     Raises:
-        ValueError: when the server could be reached from elsewhere without a password, or an origin is no origin.
+        ValueError: when the server could be reached from elsewhere without a password, or with passwords in the clear;
+            an account, origin or address that is none.
     """
-    accounts: Accounts = read_accounts(chosen.accounts)
-    if not accounts and chosen.host != "localhost" and not is_loopback(chosen.host):
+    access = read_access(chosen.accounts, chosen.origins, chosen.behind_tls_proxy)
+    if chosen.host == "localhost" or is_loopback(chosen.host):
+        return access
+    if not access.accounts:
         raise ValueError(
             f"--host {chosen.host} can be reached by other computers, so the server needs accounts: "
             "make one with 'python -m label_app account NAME --file FILE' and start with --accounts FILE"
         )
-    if accounts and not is_loopback(chosen.host) and chosen.host != "localhost" and not chosen.ssl_certfile:
-        logger.warning("passwords and images cross the network unencrypted: use --ssl_certfile and --ssl_keyfile")
-    origins = [origin.strip().rstrip("/") for origin in chosen.origins.split(",") if origin.strip()]
-    for origin in origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or "*" in origin:
-            raise ValueError(f"--origins: '{origin}' is no origin such as https://viewer.example (no path, no *)")
-    return AccessOptions(accounts, origins)
+    if not chosen.ssl_certfile and not access.tls_proxies:
+        raise ValueError(
+            f"--host {chosen.host} can be reached by other computers, and passwords and images would cross the network "
+            "unencrypted: give --ssl_certfile and --ssl_keyfile; or --behind_tls_proxy ADDRESS where a reverse proxy "
+            "on another computer ends TLS; one on this computer reaches the server without --host"
+        )
+    return access
 
 
 def configure(chosen: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from lib.paths import is_remote
 
 from .dicomweb_datastore import PairedDicomWebDatastore
 from .local_datastore import PairedLocalDatastore
-from .pacs_access import pacs_access
+from .pacs_access import access_of
 from .paired_datastore import PairedDatastore
 
 
@@ -15,7 +15,5 @@ def open_datastore(app) -> PairedDatastore:
         app: with `studies` (folder or DICOMweb address), `folders` and `options`.
     """
     if is_remote(app.studies):
-        return PairedDicomWebDatastore(
-            app.studies, app.folders.root, pacs_access(app.studies, app.options.pacs_certificate)
-        )
+        return PairedDicomWebDatastore(app.studies, app.folders.root, access_of(app))
     return PairedLocalDatastore(app.studies, app.folders.root)

@@ -5,6 +5,7 @@ import logging
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -89,23 +90,30 @@ class PacsAccess:
         return ""
 
 
-def pacs_access(address: str, certificate: str = "") -> PacsAccess:
+def pacs_access(address: str, certificate: str = "", password_over_http: bool = False) -> PacsAccess:
     """Access to the PACS as the environment and the options say.
 
     Args:
         address: of the PACS.
         certificate: the option `pacs_certificate`.
+        password_over_http: the option `pacs_password_over_http`.
 
     Raises:
-        ValueError: a user without password or the other way round; the file holds no certificate, or the address is
-            one of http, where no certificate is looked at.
+        ValueError: a user without password or the other way round; a password that would go over http to another
+            computer; the file holds no certificate, or the address is one of http, where no certificate is looked at.
     """
     user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
     if bool(user) != bool(password):
         raise ValueError(f"{USER_VARIABLE} and {PASSWORD_VARIABLE} belong together: only one of them is set")
     encrypted = address.startswith("https://")
     if user and not encrypted and not _is_this_computer(address):
-        logger.warning("the password of the PACS crosses the network unencrypted: give its address as https://")
+        if not password_over_http:
+            raise ValueError(
+                f"the password in {PASSWORD_VARIABLE} would cross the network unencrypted: give the address of the "
+                "PACS as https://; or, where the network encrypts by itself (a VPN), '--conf pacs_password_over_http "
+                "true'"
+            )
+        logger.warning("the password of the PACS goes over http to another computer, as pacs_password_over_http says")
     if certificate and not encrypted:
         raise ValueError("option pacs_certificate: the address of the PACS begins with http://, so nothing is checked")
     if not certificate:
@@ -116,6 +124,12 @@ def pacs_access(address: str, certificate: str = "") -> PacsAccess:
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"option pacs_certificate: {path} is no PEM file with a certificate ({error})") from None
     return PacsAccess(user, password, str(path))
+
+
+def access_of(app: Any) -> PacsAccess:
+    """Access to the PACS of an app, which has `studies` and `options`; raises as `pacs_access`."""
+    options = app.options
+    return pacs_access(app.studies, options.pacs_certificate, options.pacs_password_over_http)
 
 
 def _is_this_computer(address: str) -> bool:

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import uvicorn
-from lib.server.application import AccessOptions, create_application
+from lib.server.access_options import AccessOptions
+from lib.server.application import create_application
 from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
 

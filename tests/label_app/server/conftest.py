@@ -9,8 +9,9 @@ import pytest
 import SimpleITK as sitk
 from lib.options import AppOptions
 from lib.paths import DataFolders
+from lib.server.access_options import AccessOptions
 from lib.server.accounts import Accounts, hash_password
-from lib.server.application import AccessOptions, create_application
+from lib.server.application import create_application
 from lib.server.errors import RequestError
 from lib.server.inference import run_inference
 from lib.server.network_queue import NetworkQueue
@@ -150,10 +151,10 @@ def made_up_app(tmp_path):
 
 @pytest.fixture
 def serve(made_up_app):
-    """`serve(accounts, origins, client, base_url)` -> a client of the server."""
+    """`serve(accounts, origins, client, base_url, tls_proxies)` -> a client of the server."""
 
-    def make(accounts=None, origins=(), client=LOCAL, base_url="http://127.0.0.1:8000") -> TestClient:
-        application = create_application(made_up_app, AccessOptions(accounts or Accounts(), origins))
+    def make(accounts=None, origins=(), client=LOCAL, base_url="http://127.0.0.1:8000", tls_proxies=()) -> TestClient:
+        application = create_application(made_up_app, AccessOptions(accounts or Accounts(), origins, tls_proxies))
         return TestClient(application, base_url=base_url, client=client, raise_server_exceptions=False)
 
     return make

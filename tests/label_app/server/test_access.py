@@ -4,6 +4,7 @@ import io
 
 import pytest
 from lib.server.access import COOKIE, host_name, is_loopback
+from lib.server.access_options import read_access
 from lib.server.accounts import Accounts, hash_password, matches, read_accounts, write_account
 from lib.server.routes.login import local_target
 from lib.server.start import access_options, add_account, options
@@ -54,7 +55,7 @@ def test_origins_are_never_reflected(serve):
 
 
 def test_with_accounts_nothing_is_open(serve, accounts):
-    client = serve(accounts, client=ELSEWHERE, base_url="http://server.example:8000")
+    client = serve(accounts, client=ELSEWHERE, base_url="https://server.example")
     paths = ["/info/", "/datastore/", "/openapi.json", "/health", "/train/", "/proxy/dicom/qido/studies", "/nothing"]
     for path in paths:
         assert client.get(path).status_code == 401, path
@@ -65,7 +66,7 @@ def test_with_accounts_nothing_is_open(serve, accounts):
 
 
 def test_token_as_monailabel_clients_use_it(serve, accounts):
-    client = serve(accounts, client=ELSEWHERE, base_url="http://server.example:8000")
+    client = serve(accounts, client=ELSEWHERE, base_url="https://server.example")
     token = log_in(client).json()
     assert token["token_type"] == "bearer"
     headers = {"Authorization": f"bearer {token['access_token']}"}
@@ -136,16 +137,76 @@ def test_shared_password_takes_the_name_that_is_given():
     assert accounts.login("dr.berg", "a shared password", "::1") == "dr.berg"
 
 
-def test_exposed_server_without_a_password_does_not_start(monkeypatch):
-    monkeypatch.delenv("IGTV_PASSWORD", raising=False)
-    monkeypatch.delenv("IGTV_ACCOUNTS", raising=False)
-    with pytest.raises(ValueError, match="needs accounts"):
-        access_options(options(["--studies", "x", "--host", "0.0.0.0"]))
-    assert not access_options(options(["--studies", "x"])).accounts
+@pytest.fixture
+def no_variables(monkeypatch):
+    for name in ("IGTV_PASSWORD", "IGTV_ACCOUNTS", "IGTV_ORIGINS", "IGTV_BEHIND_TLS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def access_of(*arguments):
+    return access_options(options(["--studies", "x", *arguments]))
+
+
+def test_exposed_server_without_a_password_does_not_start(no_variables, monkeypatch):
+    for more in ([], ["--ssl_certfile", "cert.pem"], ["--behind_tls_proxy", "192.0.2.10"]):
+        with pytest.raises(ValueError, match="needs accounts"):
+            access_of("--host", "0.0.0.0", *more)
+    assert not access_of().accounts
     monkeypatch.setenv("IGTV_PASSWORD", "a shared password")
-    assert access_options(options(["--studies", "x", "--host", "0.0.0.0"])).accounts
+    assert access_of("--host", "0.0.0.0", "--ssl_certfile", "cert.pem").accounts
     with pytest.raises(ValueError, match="no origin"):
-        access_options(options(["--studies", "x", "--origins", "https://*.example"]))
+        access_of("--origins", "https://*.example")
+
+
+def test_exposed_server_without_encryption_does_not_start(no_variables, monkeypatch):
+    monkeypatch.setenv("IGTV_PASSWORD", "a shared password")
+    for host in ("0.0.0.0", "::", "192.0.2.1", "server.example"):
+        with pytest.raises(ValueError, match="unencrypted.*--ssl_certfile.*--behind_tls_proxy"):
+            access_of("--host", host)
+    for host in ("localhost", "127.0.0.1", "::1"):
+        assert access_of("--host", host).accounts
+    assert access_of("--host", "0.0.0.0", "--behind_tls_proxy", "192.0.2.10").tls_proxies == ["192.0.2.10"]
+    monkeypatch.setenv("IGTV_BEHIND_TLS_PROXY", "192.0.2.10, 2001:db8::/64")
+    assert access_of("--host", "0.0.0.0").tls_proxies == ["192.0.2.10", "2001:db8::/64"]
+
+
+@pytest.mark.parametrize("value", ["*", "true", "proxy.example", "0.0.0.0/0", "::/0"])
+def test_a_proxy_is_named_by_its_address(no_variables, monkeypatch, value):
+    """Who is believed about where a request comes from is never everybody."""
+    with pytest.raises(ValueError, match="is no address of a computer or network"):
+        access_of("--behind_tls_proxy", value)
+    monkeypatch.setenv("IGTV_BEHIND_TLS_PROXY", value)
+    with pytest.raises(ValueError, match="IGTV_BEHIND_TLS_PROXY"):
+        read_access()
+
+
+def test_nobody_elsewhere_is_asked_for_a_password_in_the_clear(serve, accounts):
+    """The rule of the request holds however the server was started; nothing of the request is looked at."""
+    client = serve(accounts, client=ELSEWHERE, base_url="http://server.example:8000")
+    for method, path in (("GET", "/auth/"), ("GET", "/login"), ("GET", "/ohif/"), ("POST", "/auth/token")):
+        refused = client.request(method, path, headers={"X-Forwarded-Proto": "https"})
+        assert refused.status_code == 403 and "https only" in refused.json()["detail"], path
+    assert log_in(client).status_code == 403
+    assert log_in(serve(accounts)).status_code == 200  # on the server's own computer
+
+
+def test_a_named_proxy_is_believed_about_https_and_the_client(serve, accounts):
+    """Guesses count for the address that sent them, not for the proxy."""
+    behind = {"accounts": accounts, "base_url": "http://server.example:8000", "tls_proxies": ["192.0.2.10"]}
+    proxy, other = serve(**behind, client=("192.0.2.10", 1)), serve(**behind, client=ELSEWHERE)
+
+    def sent_by(client, peer="198.51.100.9", scheme="https", name=NAME, password=PASSWORD):
+        form = {"username": name, "password": password}
+        headers = {"X-Forwarded-Proto": scheme, "X-Forwarded-For": peer}
+        return client.post("/login", data=form, headers=headers, follow_redirects=False)
+
+    answer = sent_by(proxy)
+    assert answer.status_code == 303 and "secure" in answer.headers["set-cookie"].lower()
+    assert sent_by(proxy, scheme="http").status_code == 403
+    assert sent_by(other).status_code == 403
+    guesses = [sent_by(proxy, name=f"nobody{number}", password="wrong password").status_code for number in range(6)]
+    assert guesses[-1] == 429 and sent_by(proxy).status_code == 429
+    assert sent_by(proxy, peer="198.51.100.8").status_code == 303
 
 
 def test_addresses():

@@ -90,6 +90,26 @@ def test_requests_of_monailabels_own_server_go_through_ours(app, monkeypatch):
     assert not take_over(app)  # once
 
 
+def test_monailabels_own_server_takes_accounts_over_https_only(app, monkeypatch):
+    """It does not say where it listens, so every request is looked at."""
+    stock = FastAPI()
+    monkeypatch.setitem(sys.modules, "monailabel.app", SimpleNamespace(app=stock))
+    monkeypatch.delenv("IGTV_ACCOUNTS", raising=False)
+    monkeypatch.setenv("IGTV_PASSWORD", "a shared password")
+    monkeypatch.setenv("IGTV_BEHIND_TLS_PROXY", "192.0.2.10")
+    assert take_over(app)
+    form = {"username": "anna", "password": "a shared password"}
+    for scheme, peer, status in (
+        ("http", "198.51.100.9", 403),
+        ("https", "198.51.100.9", 200),
+        ("http", "192.0.2.10", 200),  # the proxy, which says that its client came over https
+        ("http", "127.0.0.1", 200),
+    ):
+        client = TestClient(stock, base_url=f"{scheme}://127.0.0.1", client=(peer, 1))
+        answer = client.post("/auth/token", data=form, headers={"X-Forwarded-Proto": "https"})
+        assert answer.status_code == status, (scheme, peer)
+
+
 def test_refusals_before_anything_is_loaded(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("IGTV_PASSWORD", raising=False)
     monkeypatch.delenv("IGTV_ACCOUNTS", raising=False)

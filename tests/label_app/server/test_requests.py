@@ -230,7 +230,7 @@ def test_body_limit_announced_and_not(local, made_up_app, leftovers):
 
 
 def test_label_is_handed_on_with_the_verified_name(serve, accounts, made_up_app, leftovers):
-    client = serve(accounts, client=ELSEWHERE)
+    client = serve(accounts, client=ELSEWHERE, base_url="https://server.example")
     token = client.post("/auth/token", data={"username": "anna", "password": "correct horse battery"}).json()
     headers = {"Authorization": f"Bearer {token['access_token']}", "User-Agent": "Slicer/5.8"}
     params = json.dumps({"label_info": [{"name": "igtv", "idx": 1}], "client_id": "somebody else"})
@@ -251,7 +251,7 @@ def test_label_is_handed_on_with_the_verified_name(serve, accounts, made_up_app,
 
 def test_next_sample_tells_paths_to_this_computer_only(serve, accounts, made_up_app):
     assert "path" in serve().post("/activelearning/first", json={"client_id": "x"}).json()
-    client = serve(accounts, client=ELSEWHERE)
+    client = serve(accounts, client=ELSEWHERE, base_url="https://server.example")
     token = client.post("/auth/token", data={"username": "anna", "password": "correct horse battery"}).json()
     headers = {"Authorization": f"Bearer {token['access_token']}"}
     assert client.get("/datastore/?output=train", headers=headers).status_code == 403

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,13 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 from lib.options import AppOptions
-from lib.server import self_check
+from lib.server import self_check, start
 from lib.server.errors import RequestError
 from lib.server.routes.proxy import Pacs as ProxiedPacs
 from lib.server.routes.proxy import pass_on
 from lib.studies.dicomweb_datastore import PairedDicomWebDatastore
 from lib.studies.pacs import Pacs, PacsError
-from lib.studies.pacs_access import PASSWORD_VARIABLE, USER_VARIABLE, PacsAccess, pacs_access
+from lib.studies.pacs_access import PASSWORD_VARIABLE, USER_VARIABLE, PacsAccess, access_of, pacs_access
 from monailabel.config import settings
 
 USER, PASSWORD = "igtv-server", "a password of its own"
@@ -49,7 +50,7 @@ def wrong(request, certificates):
 
 def checked(address, access, monkeypatch):
     """What the check at the start says."""
-    monkeypatch.setattr(self_check, "pacs_access", lambda address, certificate: access)
+    monkeypatch.setattr(self_check, "access_of", lambda app: access)
     return self_check.studies(SimpleNamespace(studies=address, options=AppOptions()))
 
 
@@ -111,21 +112,49 @@ def test_options(tmp_path, certificates, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("address", "warned"),
+    ("address", "in_the_clear"),
     [
         ("http://pacs.example/dicom-web", True),
         ("http://192.0.2.7:8042", True),
+        ("http://127.0.0.1.pacs.example:8042", True),
         ("http://127.0.0.1:8042", False),
         ("http://[::1]:8042", False),
         ("http://localhost:8042", False),
         ("https://pacs.example/dicom-web", False),
     ],
 )
-def test_a_password_in_the_clear_is_warned_of(address, warned, monkeypatch, caplog):
+def test_a_password_in_the_clear_is_refused_unless_somebody_says_so(address, in_the_clear, monkeypatch, caplog):
+    assert pacs_access(address).auth is None  # without a password there is nothing to protect
     monkeypatch.setattr(settings, USER_VARIABLE, USER)
     monkeypatch.setattr(settings, PASSWORD_VARIABLE, PASSWORD)
-    assert pacs_access(address).auth == (USER, PASSWORD)
-    assert ("crosses the network unencrypted" in caplog.text) == warned and PASSWORD not in caplog.text
+    if in_the_clear:
+        with pytest.raises(ValueError, match="unencrypted.*pacs_password_over_http") as refused:
+            pacs_access(address)
+        assert PASSWORD not in str(refused.value)
+    else:
+        assert pacs_access(address).auth == (USER, PASSWORD)
+    said = AppOptions.from_conf({"pacs_password_over_http": "true"})
+    assert access_of(SimpleNamespace(studies=address, options=said)).auth == (USER, PASSWORD)
+    assert ("goes over http to another computer" in caplog.text) == in_the_clear and PASSWORD not in caplog.text
+
+
+def test_neither_start_sends_a_password_in_the_clear(label_app_dir, tmp_path, monkeypatch, capsys):
+    """MONAI Label makes the app, or `python -m label_app` does: both end before the PACS is asked for anything."""
+    address = "http://192.0.2.7:8042/dicom-web"
+    monkeypatch.setattr(settings, USER_VARIABLE, USER)
+    monkeypatch.setattr(settings, PASSWORD_VARIABLE, PASSWORD)
+    app_class = importlib.import_module("main").IgtvApp
+
+    def make_app():
+        return app_class(str(label_app_dir), address, {"data_dir": str(tmp_path / "data")})
+
+    with pytest.raises(ValueError, match="would cross the network unencrypted"):
+        make_app()
+    monkeypatch.setattr(start, "configure", lambda chosen: None)
+    monkeypatch.setattr(start, "app_instance", make_app)
+    assert start.run(["--studies", address]) == 2
+    said = capsys.readouterr().err
+    assert "would cross the network unencrypted" in said and PASSWORD not in said
 
 
 @pytest.fixture
@@ -188,7 +217,7 @@ def test_annotators_are_not_told_who_the_server_is_at_the_pacs(
     with pytest.raises(RequestError, match=told) as passed_on:
         proxied(address, access)
     assert caplog.text.count(in_full) == 2
-    monkeypatch.setattr(self_check, "pacs_access", lambda address, certificate: access)
+    monkeypatch.setattr(self_check, "access_of", lambda app: access)
     app = SimpleNamespace(studies=address, options=AppOptions())
     check = self_check.Check("studies", *self_check.studies(app)[:2], False, self_check.studies(app)[2])
     assert in_full in str(check)

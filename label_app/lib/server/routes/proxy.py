@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from monailabel.config import settings
 
-from lib.studies.pacs_access import PacsAccess, pacs_access
+from lib.studies.pacs_access import PacsAccess, access_of
 
 from ...paths import is_remote
 from ..dicomweb_paths import clean_query, may_read, may_store
@@ -68,7 +68,7 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
         workers: threads for the check of what is stored.
     """
     router = APIRouter(prefix="/proxy/dicom", include_in_schema=False)
-    pacs = Pacs(app.studies, pacs_access(app.studies, app.options.pacs_certificate)) if is_remote(app.studies) else None
+    pacs = Pacs(app.studies, access_of(app)) if is_remote(app.studies) else None
 
     async def read(request: Request, operation: str, path: str) -> Response:
         if pacs is None:
