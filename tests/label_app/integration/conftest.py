@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import requests
@@ -156,6 +157,24 @@ def patients(shared_dir, tmp_path_factory) -> Path:
 def own_studies(patients, tmp_path) -> Path:
     """A copy of the studies, in which the server may write."""
     return Path(shutil.copytree(patients / "studies", tmp_path / "studies"))
+
+
+def infer(client: MONAILabelClient, case: str) -> tuple[bytes, dict]:
+    """Voxels of the mask, and what the server says about it."""
+    file, answer = client.infer("igtv", case, {"result_extension": ".nrrd", "result_dtype": "uint8"})
+    mask = sitk.ReadImage(file)
+    os.unlink(file)
+    assert set(np.unique(sitk.GetArrayViewFromImage(mask))) <= {0, 1}
+    return sitk.GetArrayFromImage(mask).tobytes(), {**answer, "size": mask.GetSize(), "origin": mask.GetOrigin()}
+
+
+def command(*arguments: str | Path) -> str:
+    """Output of `python -m label_app`."""
+    root = Path(__file__).parents[3]
+    run = [sys.executable, "-m", "label_app", *map(str, arguments)]
+    result = subprocess.run(run, cwd=root, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def wait_until(condition, seconds: float, what: str):

@@ -6,8 +6,6 @@ The tests of this file tell one story in their order; each step is a fixture, so
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ import requests
 import SimpleITK as sitk
 from monailabel.client import MONAILabelClient
 
-from .conftest import PATIENTS_KEPT_APART, TRAINING_PATIENTS, ServerProcess, wait_until
+from .conftest import PATIENTS_KEPT_APART, TRAINING_PATIENTS, ServerProcess, command, infer, wait_until
 
 TRAINING_LIMIT_S = 600
 TINY_TRAINING = {"max_epochs": 1, "samples_per_epoch": 2, "device": "cpu"}
@@ -70,25 +68,6 @@ def trained(client, submitted) -> dict:
     assert started["status"] in ("SUBMITTED", "RUNNING")
     wait_until(lambda: not client.train_status(check_if_running=True), TRAINING_LIMIT_S, "fine-tuning")
     return client.train_status()
-
-
-def infer(client: MONAILabelClient, case: str) -> tuple[bytes, dict]:
-    """Voxels of the mask, and what the server says about it."""
-    params = {"result_extension": ".nrrd", "result_dtype": "uint8"}
-    file, answer = client.infer("igtv", case, params)
-    mask = sitk.ReadImage(file)
-    os.unlink(file)
-    assert set(np.unique(sitk.GetArrayViewFromImage(mask))) <= {0, 1}
-    return sitk.GetArrayFromImage(mask).tobytes(), {**answer, "size": mask.GetSize(), "origin": mask.GetOrigin()}
-
-
-def command(*arguments: str) -> str:
-    """Output of `python -m label_app`."""
-    root = Path(__file__).parents[3]
-    run = [sys.executable, "-m", "label_app", *map(str, arguments)]
-    result = subprocess.run(run, cwd=root, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def test_list(client, studies):
@@ -163,7 +142,7 @@ def test_no_request_left_a_file_behind(client, trained, studies):
     assert list((studies / "igtv" / "temporary").iterdir()) == []
 
 
-def test_a_killed_server_takes_training_with_it(client, server, trained, patients, studies):
+def test_a_killed_server_takes_training_with_it(client, server, trained, first_masks, patients, studies):
     """Nothing goes on training, nothing is published, and the labels are there at the next start."""
     client.save_label("STS_002", str(patients / "labels" / "STS_002.nii.gz"), "final", {"label_info": []})
     current = (studies / "igtv" / "models" / "igtv" / "current.json").read_bytes()
@@ -176,4 +155,7 @@ def test_a_killed_server_takes_training_with_it(client, server, trained, patient
     server.start()
     assert client.info()["datastore"]["completed"] == len(TRAINING_PATIENTS)
     assert client.next_sample("first", {}) == {}
+    # what was rolled back to is current still; the new process computes its masks anew
+    voxels, answer = infer(client, "STS_002")
+    assert answer["model"]["version"] == 1 and voxels == first_masks["STS_002"]
     assert server.stop()

@@ -13,8 +13,9 @@ import psutil
 import pytest
 import requests
 import SimpleITK as sitk
+from igtv.inference.case_segmenter import CaseSegmenter
 
-from .conftest import TRAINING_PATIENTS, wait_until
+from .conftest import TRAINING_PATIENTS, command, infer, wait_until
 
 CT = "1.3.6.1.4.1.14519.5.2.1.5168.1900.672471348177659964935135533244"
 INFO = {"label_info": [{"name": "igtv", "idx": 1}]}
@@ -100,20 +101,41 @@ def test_folder(server_process, own_studies, patients, conf, tmp_path):
     assert not psutil.wait_procs(children, timeout=30)[1]  # stopping the server stopped the training
 
 
-def test_pacs(server_process, pacs, certificate, conf, tmp_path):
+def test_pacs(server_process, pacs, certificate, conf, bundle_dir, tmp_path):
+    """To a better model and back; what is served are the masks of the version that the answer names."""
     options = [*conf, "--conf", "pacs_certificate", str(certificate)]
     server = server_process(pacs.address, *options, stock=True, environment=USER_SETTINGS, name="stock_pacs").start()
     client = server.client(tmp_path / "client")
     assert client.next_sample("first", {})["id"] == CT
     searched = requests.get(f"{server.url}/proxy/dicom/studies", timeout=TRAINING_LIMIT_S)
     assert searched.status_code == 200 and len(searched.json()) == 1
+    first, answer = infer(client, CT)
+    assert answer["model"]["version"] == 1
     client.save_label(CT, str(ball_on(client, tmp_path)), "final", INFO)
     assert client.next_sample("first", {}) == {}
     wait_until(lambda: "SEG" in pacs.modalities(), TRAINING_LIMIT_S, "the label in the PACS")
     stats = train(client)
     assert stats["accepted"] is True and stats["version"] == 2
     assert learned_from(tmp_path / "data") == {CT: False}
+    second, answer = infer(client, CT)
+    assert answer["model"]["version"] == 2 and answer["size"] == (161, 143, 48)
+    assert second == mask_by_bundle(bundle_dir, tmp_path / "data", "v0002") != first
+    command("models", "rollback", "--studies", pacs.address, "--data_dir", tmp_path / "data")
+    served, answer = infer(client, CT)  # while the server runs
+    assert answer["model"]["version"] == 1 and served == first
     assert server.stop()
+    server.start()
+    served, answer = infer(client, CT)  # by a new process, which has to compute it
+    assert answer["model"]["version"] == 1 and served == first
+    assert server.stop()
+
+
+def mask_by_bundle(bundle_dir, data, version: str) -> bytes:
+    """Voxels, x fastest, of the mask of a version's weights for the one case of the PACS, without the server."""
+    (pet,) = (data / "cache" / "pet").glob("*.nii.gz")
+    weights = data / "models" / "igtv" / "versions" / version / "model.pt"
+    found = CaseSegmenter(bundle_dir, "cpu").segment(weights, data / "cache" / "ct" / f"{CT}.nii.gz", pet)
+    return found.mask.astype(np.uint8).tobytes(order="F")
 
 
 def ball_on(client, folder):
