@@ -115,7 +115,7 @@ def start_server(studies: Path, log: Path) -> tuple[subprocess.Popen, str]:
     url, until = f"http://127.0.0.1:{port}", time.monotonic() + START_LIMIT_S
     while time.monotonic() < until and process.poll() is None:
         try:
-            if requests.get(f"{url}/health", timeout=5).ok and "warm-up took" in log.read_text():
+            if requests.get(f"{url}/health", timeout=5).json().get("ready"):
                 return process, url
         except requests.RequestException:
             pass

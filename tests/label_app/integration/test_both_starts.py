@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from .conftest import infer, wait_until
+
 # put in front of everything a process loads: any attempt to reach another computer is noted and fails
 NO_NETWORK = """
 import os, socket
@@ -45,9 +47,9 @@ def offline(tmp_path) -> dict[str, str]:
 
 @pytest.mark.parametrize("stock", [False, True], ids=["label_app with a password", "monailabel"])
 def test_server_answers_checks_and_ends(stock, server_process, patients, offline, tmp_path):
-    """With a password nothing is answered before MONAI Label's client has logged in, as 3D Slicer does."""
+    """With the warm-up. With a password nothing is answered before the client has logged in, as 3D Slicer does."""
     data_dir = tmp_path / "data"
-    options = ["--conf", "data_dir", str(data_dir), "--conf", "warm_up", "false"]
+    options = ["--conf", "data_dir", str(data_dir), "--conf", "device", "cpu"]
     environment = {**offline, "IGTV_PASSWORD": "" if stock else "a shared password"}
     server = server_process(patients / "studies", *options, stock=stock, environment=environment, name="start").start()
     client, headers = server.client(tmp_path / "client"), {}
@@ -63,6 +65,10 @@ def test_server_answers_checks_and_ends(stock, server_process, patients, offline
     health = requests.get(f"{server.url}/health", headers=headers).json()
     assert health["ok"], health
     check_refusals(server.url, headers)
+    wait_until(lambda: requests.get(f"{server.url}/health", headers=headers).json()["ready"], 180, "the warm-up")
+    assert "warm-up failed" not in server.tail() and "warm-up took" in server.tail()
+    _, answer = infer(client, "STS_042")
+    assert answer["model"]["version"] == 1 and answer["measures"]["volume_ml"] > 0
     label = str(patients / "labels" / "STS_042.nii.gz")
     client.save_label("STS_042", label, "final", {"label_info": [{"name": "igtv", "idx": 1}]})
     assert (data_dir / "labels" / "final" / "STS_042.nii.gz").is_file()

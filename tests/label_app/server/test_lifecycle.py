@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -43,6 +44,22 @@ def test_start_clears_what_an_earlier_server_left(app):
     assert list(app.folders.temporary.iterdir()) == []
     assert tempfile.gettempdir() == str(app.folders.temporary)
     assert app.ready.wait(60)
+
+
+def test_ready_is_said_after_the_warm_up(app, serve):
+    """Meanwhile the server answers; a warm-up that fails makes the first request slower, and no server less."""
+    go = threading.Event()
+
+    def warm_up():
+        go.wait(20)
+        raise RuntimeError("no memory")
+
+    app.warm_up = warm_up
+    lifecycle.begin(app)
+    client = serve()
+    assert client.get("/health").json()["ready"] is False and client.get("/info/").status_code == 200
+    go.set()
+    assert app.ready.wait(60) and client.get("/health").json()["ready"] is True
 
 
 def test_a_damaged_model_stops_the_start(app):

@@ -46,10 +46,16 @@ def create_router(app: Any) -> APIRouter:
 
     @router.get("/health")
     def health(request: Request) -> dict:
-        """Result of the checks at the start, and how busy the server is."""
+        """Result of the checks at the start, whether the warm-up is over, and how busy the server is."""
         checks = [check.as_dict() for check in getattr(request.app.state, "checks", [])]
         network = {"busy": app.network.busy, "waiting": app.network.waiting}
-        return {"ok": all(check["ok"] or not check["fatal"] for check in checks), "checks": checks, "network": network}
+        warm_up = getattr(app, "ready", None)  # there once the server has begun
+        return {
+            "ok": all(check["ok"] or not check["fatal"] for check in checks),
+            "ready": warm_up is not None and warm_up.is_set(),
+            "checks": checks,
+            "network": network,
+        }
 
     @router.get("/model/info/{model}")
     def model_info(model: str) -> dict:
