@@ -1,5 +1,6 @@
 """Volumes as the viewers take them: on their grid, in the file type and number type they ask for."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,8 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from nibabel.processing import resample_from_to
+
+from ..labels.whole_file import holds_bytes
 
 EXTENSIONS = (".nrrd", ".nii.gz", ".nii")
 NUMBER_TYPES = ("uint8", "uint16", "int16", "float32")
@@ -55,6 +58,7 @@ def write_answer(volume: np.ndarray, affine: np.ndarray, request: Mapping[str, A
 
     Raises:
         ValueError: a file or number type that is not offered.
+        OSError: it could not be written whole.
     """
     extension = request.get("result_extension") or ".nii.gz"
     number_type = request.get("result_dtype") or "uint8"
@@ -68,7 +72,7 @@ def write_answer(volume: np.ndarray, affine: np.ndarray, request: Mapping[str, A
         voxels = np.ascontiguousarray(volume).astype(number_type)
         if extension == ".nrrd":
             # without compression where not asked for: OHIF's plugin does not unpack
-            sitk.WriteImage(as_sitk(voxels, affine), name, useCompression=bool(request.get("result_compress")))
+            write_nrrd(as_sitk(voxels, affine), path, bool(request.get("result_compress")))
         else:
             image = nib.Nifti1Image(voxels, affine)
             image.set_sform(affine, 1)
@@ -79,6 +83,20 @@ def write_answer(volume: np.ndarray, affine: np.ndarray, request: Mapping[str, A
         path.unlink(missing_ok=True)
         raise
     return path
+
+
+def write_nrrd(image: sitk.Image, path: Path, compress: bool) -> None:
+    """Write, and look whether all of it is there: the writer does not tell a full disk, and may not notice it.
+
+    Raises:
+        OSError: it is not.
+    """
+    try:
+        sitk.WriteImage(image, str(path), useCompression=compress)
+    except RuntimeError as error:
+        raise OSError(errno.ENOSPC, f"{path.name} could not be written, is the disk full?") from error
+    if not holds_bytes(path, image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()):
+        raise OSError(errno.ENOSPC, f"{path.name} is cut off, is the disk full?")
 
 
 def as_sitk(volume: np.ndarray, affine: np.ndarray) -> sitk.Image:

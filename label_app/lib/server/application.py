@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -19,7 +21,7 @@ from .access import Access
 from .access_options import AccessOptions
 from .accounts import Accounts
 from .body_limit import BodyLimit
-from .errors import ErrorAnswers
+from .errors import ErrorAnswers, answer
 from .routes import cases, closed, infer, information, learning, login, proxy, sessions, viewer
 from .self_check import Check
 from .tokens import Tokens
@@ -53,6 +55,7 @@ def create_application(app: Any, access: AccessOptions, checks: Sequence[Check] 
     server.state.checks = list(checks)
     server.add_middleware(ErrorAnswers)
     server.add_exception_handler(RequestValidationError, _invalid_request)
+    server.add_exception_handler(HTTPException, _http_error)
     add_routes(server, app, access.accounts)
     layers: ASGIApp = BodyLimit(server, int(app.options.max_upload_mb * 1e6))
     tokens = server.state.tokens
@@ -81,6 +84,14 @@ def add_routes(server: FastAPI, app: Any, accounts: Accounts) -> None:
         if importlib.util.find_spec(name) is not None:
             server.include_router(importlib.import_module(name).create_router(app))
     server.include_router(closed.create_router())
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    """The framework calls every failure to read a body the client's; a disk that is full is not."""
+    if isinstance(error.__cause__, OSError):
+        status, text, headers = answer(error.__cause__)
+        return JSONResponse({"detail": text}, status, headers)
+    return await http_exception_handler(request, error)
 
 
 async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
