@@ -9,6 +9,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,12 +96,7 @@ def walk(
             browser.picture(pictures / f"{name}.png")
 
     browser.open(f"{server}/ohif/")
-    login_asked = "/login" in browser.address
-    if login_asked:
-        browser.type("#username", USER)
-        browser.type("#password", PASSWORD)
-        picture("1_login")
-        browser.click("form button")
+    login_asked = log_in(browser, lambda: picture("1_login"))
     listed = "const text = document.body.innerText; return text.includes('MRN') && text.includes('CT') ? text : ''"
     studies = browser.wait(listed, SECONDS, "the list of studies")
     browser.run(HIDE_BANNER)
@@ -122,6 +118,17 @@ def walk(
     said = browser.wait(SAID, SECONDS, "the answer to the submission")
     picture("4_submitted")
     return Walk(login_asked, studies, proposed, submitted, said)
+
+
+def log_in(browser: Browser, before_sending: Callable[[], None] = lambda: None) -> bool:
+    """Fill in the login page where the server shows it; whether it did."""
+    if "/login" not in browser.address:
+        return False
+    browser.type("#username", USER)
+    browser.type("#password", PASSWORD)
+    before_sending()
+    browser.click("form button")
+    return True
 
 
 def make_account(path: Path) -> None:

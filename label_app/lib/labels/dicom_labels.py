@@ -13,6 +13,18 @@ from pydicom.dataset import Dataset
 from .errors import LabelRefused
 from .intake import CheckedLabel, check_mask
 
+# what OHIF's exporter (dcmjs) writes where others name themselves
+OHIF_MAKER = {
+    "Manufacturer": "Unspecified",
+    "ManufacturerModelName": "Unspecified",
+    "DeviceSerialNumber": "1",
+    "SoftwareVersions": "0",
+}
+SLICES_REVERSED = (
+    "it was exported by OHIF, which can write its slices in reverse order (OHIF/Viewers issue 5183); submit it in the "
+    "OHIF that this server shows, where Export DICOM SEG does not go that way"
+)
+
 
 @dataclass(frozen=True)
 class ForeignLabel:
@@ -72,6 +84,8 @@ def look_at(header: Dataset, names: Sequence[str], automatic_counts: bool = Fals
         )
     elif not drawn:
         reason = "it was drawn by a network (AUTOMATIC) and corrected by nobody"
+    elif modality == "SEG" and exported_by_ohif(header):
+        reason = SLICES_REVERSED
     elif len(named) > 1:
         reason = f"several parts of it are called {named[0][0]}"
     else:
@@ -79,6 +93,14 @@ def look_at(header: Dataset, names: Sequence[str], automatic_counts: bool = Fals
     name = drawn[0] if not reason else ""
     unique = tuple(dict.fromkeys(uid for uid in series_uids if uid))
     return ForeignLabel(modality, name, unique, str(header.get("Manufacturer", "") or ""), reason)
+
+
+def exported_by_ohif(header: Dataset) -> bool:
+    """Whether OHIF's exporter wrote an object; in which order its slices are then, nothing in the object tells."""
+    version = str(getattr(getattr(header, "file_meta", None), "ImplementationVersionName", ""))
+    return version.upper().startswith(("OHIF", "DCMJS")) or all(
+        str(header.get(name, "")) == value for name, value in OHIF_MAKER.items()
+    )
 
 
 def label_on_ct(path: Path, label: ForeignLabel, grid: sitk.Image) -> CheckedLabel:

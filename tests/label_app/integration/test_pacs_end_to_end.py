@@ -1,8 +1,10 @@
 """A real CT+PET study in a PACS, the server as a process: MONAI Label's client, then OHIF in a real browser."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import requests
 import SimpleITK as sitk
@@ -15,7 +17,36 @@ PREFIX = "1.3.6.1.4.1.14519.5.2.1.5168.1900."
 STUDY = PREFIX + "190311276211389538203367070477"
 CT, PET = PREFIX + "672471348177659964935135533244", PREFIX + "475429996794833172294137667411"
 INFO = {"label_info": [{"name": "igtv", "idx": 1}]}
-NO_TUMOUR_SAID = "return document.querySelector('#igtv-said').innerText.includes('version 3: no tumour')"
+NO_TUMOUR_SAID = "return document.querySelector('#igtv-said').innerText.includes('version 4: no tumour')"
+# what OHIF's own segmentation panel does for "Export DICOM SEG"
+EXPORT = "window.commandsManager.run('storeSegmentation', { segmentationId: '1' })"
+# a segmentation of one's own on the CT; returns its id
+CREATE = """
+const viewport = window.services.viewportGridService.getActiveViewportId();
+return window.commandsManager.runCommand('createLabelmapForViewport', { viewportId: viewport }).then(id => {
+  window.services.segmentationService.setSegmentLabel(id, 1, 'igtv');
+  return id;
+});
+"""
+# sets pixels (20 to 29, 30 to 49) of the uppermost image, as a brush does; returns where that image lies
+PAINT_UPPERMOST = """
+const { cache, metaData } = window.cornerstone;
+const map = window.cornerstoneTools.segmentation.state.getSegmentation(arguments[0]).representationData.Labelmap;
+const position = id => metaData.get('imagePlaneModule', cache.getImage(id).referencedImageId).imagePositionPatient;
+const [uppermost] = [...map.imageIds].sort((one, other) => position(other)[2] - position(one)[2]);
+const image = cache.getImage(uppermost);
+for (let row = 30; row < 50; row++) image.getPixelData().fill(1, row * image.columns + 20, row * image.columns + 30);
+return position(uppermost);
+"""
+SEGMENTATION_MODE = """
+if (document.querySelectorAll('canvas').length < 2 || !window.commandsManager) return false;
+try {
+  return Boolean(window.services.viewportGridService.getActiveViewportId() && window.cornerstone.cache.getCacheSize());
+} catch {
+  return false;  // the services are there before what is in them
+}
+"""
+EXPORT_SAID = "return document.querySelector('#igtv-said').innerText.includes('version 3: ')"
 BOX = ([2, 3, 4], [6, 5, 4])  # first and last voxel (i, j, k) that the annotator adds in the browser: 15 voxels
 
 
@@ -104,6 +135,8 @@ def test_annotator_corrects_and_submits_in_ohif(server, client, data, proposal, 
     require_programs(missing_programs())
     with Browser() as browser:
         seen = walk(browser, server.url, STUDY, box=BOX)
+        browser.run(EXPORT)
+        browser.wait(EXPORT_SAID, 120, "the answer to 'Export DICOM SEG'")
         for _ in range(2):  # the panel asks back
             browser.click("#igtv-none")
         browser.wait(NO_TUMOUR_SAID, 120, "the answer to 'No tumour'")
@@ -113,11 +146,65 @@ def test_annotator_corrects_and_submits_in_ohif(server, client, data, proposal, 
     expected[BOX[0][2] : BOX[1][2] + 1, BOX[0][1] : BOX[1][1] + 1, BOX[0][0] : BOX[1][0] + 1] = 1
     assert seen.submitted == int(expected.sum()) > seen.proposed
     assert "Stored as version 2" in seen.said
-    (second,) = (data / "store" / "labels" / "history" / CT).glob("0002_*_anna.nii.gz")
-    stored = sitk.ReadImage(str(second))
-    assert np.array_equal(sitk.GetArrayFromImage(stored), expected)
+    for number in ("0002", "0003"):  # the second by OHIF's own export, which would have the slices in reverse order
+        (path,) = (data / "store" / "labels" / "history" / CT).glob(f"{number}_*_anna.nii.gz")
+        assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), expected)
     entry = client.datastore()["objects"][CT]["labels"]["final"]["info"]
     assert entry["no_tumour"] and entry["user"] == "anna" and entry["client"].startswith("OHIF")
     store = data / "store"
     assert not list(store.rglob(".writing-*")) and not list((store / "temporary").iterdir())
     assert not [path for path in store.iterdir() if path.name.startswith("tmp")]
+
+
+def test_export_in_ohifs_segmentation_mode_keeps_the_place(server, data, first_label, require_programs):
+    """Drawn on the uppermost image, it is stored there; OHIF's own SEG would have it at the patient's other end."""
+    from browser import Browser, missing_programs
+    from ohif_walk import log_in
+
+    require_programs(missing_programs())
+    versions = data / "store" / "labels" / "history" / CT
+    before = set(versions.iterdir())
+    with Browser() as browser:
+        browser.open(f"{server.url}/ohif/segmentation?StudyInstanceUIDs={STUDY}")
+        log_in(browser)
+        browser.wait(SEGMENTATION_MODE, 180, "the study in the mode Segmentation")
+        segmentation = browser.run(CREATE)
+        position = browser.run(PAINT_UPPERMOST, segmentation)
+        browser.run(EXPORT.replace("'1'", "arguments[0]"), segmentation)
+        browser.wait("return document.body.innerText.includes('Stored as version')", 120, "OHIF's message")
+    (path,) = set(versions.iterdir()) - before
+    stored = sitk.ReadImage(str(path))
+    painted = np.argwhere(sitk.GetArrayFromImage(stored))  # (k, j, i)
+    assert len(painted) == 200 and painted.min(0).tolist()[1:] == [30, 20] and painted.max(0).tolist()[1:] == [49, 29]
+    assert len(set(painted[:, 0])) == 1
+    corner = stored.TransformIndexToPhysicalPoint((0, 0, int(painted[0, 0])))
+    assert np.allclose(corner, position, atol=1e-3)
+
+
+def test_a_segmentation_is_stored_through_the_server(server, client, data, proposal, tmp_path):
+    """As another program sends it (STOW-RS); one that OHIF exported by itself is refused with the reason."""
+    versions = data / "store" / "labels" / "history" / CT
+    before = set(versions.iterdir())
+    address = f"{server.url}/infer/igtv?image={CT}&output=dicom_seg"
+    seg = pydicom.dcmread(BytesIO(requests.post(address, headers=client._headers, timeout=120).content))
+
+    def store():
+        seg.save_as(tmp_path / "seg.dcm")
+        part = b"Content-Type: application/dicom\r\n\r\n" + (tmp_path / "seg.dcm").read_bytes()
+        kind = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=xyz'}
+        return requests.post(
+            f"{server.url}/proxy/dicom/wado/studies",
+            data=b"--xyz\r\n" + part + b"\r\n--xyz--",
+            headers={**client._headers, **kind},
+            timeout=120,
+        )
+
+    answer = store()
+    assert answer.status_code == 200 and answer.headers["content-type"] == "application/dicom+json"
+    assert seg.SOPInstanceUID in answer.text
+    (path,) = set(versions.iterdir()) - before
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), sitk.GetArrayFromImage(proposal))
+    seg.file_meta.ImplementationVersionName = "OHIF-VIEWER-2.0.0"
+    refused = store()
+    assert refused.status_code == 400 and "reverse order" in refused.json()["detail"]
+    assert set(versions.iterdir()) - before == {path}

@@ -6,7 +6,7 @@ import pytest
 from lib.labels.dicom_labels import look_at
 from lib.labels.errors import LabelRefused
 from lib.labels.stow import split_multipart
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 
 NAMES = ("igtv",)
 
@@ -67,6 +67,27 @@ def test_everything_else_does_not(header, words):
 
 def test_what_a_person_submits_counts_though_the_viewer_calls_it_automatic():
     assert look_at(seg(("IGTV", "AUTOMATIC")), NAMES, automatic_counts=True).name == "IGTV"
+
+
+def by_ohif(header: Dataset) -> Dataset:
+    """As OHIF 3 exports it."""
+    header.Manufacturer = header.ManufacturerModelName = "Unspecified"
+    header.DeviceSerialNumber, header.SoftwareVersions = "1", "0"
+    return header
+
+
+@pytest.mark.parametrize("automatic_counts", [False, True])
+def test_ohifs_own_export_is_refused(automatic_counts):
+    """Its slices may be in reverse order, and nothing in it tells whether they are."""
+    drawn = seg(("IGTV", "MANUAL"))
+    assert look_at(drawn, NAMES, automatic_counts).name
+    drawn.file_meta = FileMetaDataset()
+    drawn.file_meta.ImplementationVersionName = "OHIF-VIEWER-2.0.0"
+    for exported in (drawn, by_ohif(seg(("IGTV", "MANUAL")))):  # from a PACS it comes without the file's own header
+        found = look_at(exported, NAMES, automatic_counts)
+        assert not found.name and "reverse order" in found.reason
+    contours = by_ohif(rtstruct(("IGTV", "MANUAL")))
+    assert look_at(contours, NAMES).name == "IGTV"  # contours carry the place of each slice themselves
 
 
 def test_multipart_keeps_every_byte():

@@ -174,6 +174,10 @@ def test_stored_segmentation_is_checked(open_store, filled, mask, tmp_path):
         (lambda one: setattr(one.SegmentSequence[0], "SegmentLabel", "heart"), "nothing in it is called igtv"),
         (lambda one: setattr(one.ReferencedSeriesSequence[0], "SeriesInstanceUID", "1.2.3"), "not drawn on a CT"),
         (lambda one: setattr(one, "Modality", "CT"), "is no SEG"),
+        (
+            lambda one: setattr(one.file_meta, "ImplementationVersionName", "OHIF-VIEWER-2.0.0"),
+            "slices in reverse order",
+        ),
     ):
         changed = pydicom.dcmread(path)
         change(changed)

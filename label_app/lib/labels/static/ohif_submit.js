@@ -1,6 +1,8 @@
 /* A small panel in OHIF that submits the label: the viewer's MONAI Label panel has no button for it.
  *
- * The labelmap is sent as NRRD with the volume's own geometry, so that the server can check where it lies. */
+ * The labelmap is sent as NRRD with the place of its slices, so that the server can check where it lies. The same way
+ * goes "Export DICOM SEG" of OHIF's own segmentation panel, in every mode: what OHIF writes itself can have its slices
+ * in reverse order (OHIF/Viewers issue 5183). */
 (() => {
   'use strict';
 
@@ -34,26 +36,58 @@
     at('igtv-said').className = kind;
   }
 
-  function labelmap() {
-    return segments().length ? window.services.segmentationService.getLabelmapVolume(SEGMENTATION) : undefined;
-  }
-
-  function segments() {
-    const known = window.cornerstoneTools?.segmentation?.state?.getSegmentation(SEGMENTATION)?.segments || {};
+  function segments(segmentation = SEGMENTATION) {
+    const known = window.cornerstoneTools?.segmentation?.state?.getSegmentation(segmentation)?.segments || {};
     return Object.entries(known)
       .filter(([, segment]) => segment)
       .map(([index, segment]) => ({ index: Number(index), name: segment.label || `segment ${index}` }));
   }
 
-  /* SeriesInstanceUID of the images that the labelmap lies on, by the address they were loaded from. */
-  function series() {
-    const map = window.cornerstoneTools.segmentation.state.getSegmentation(SEGMENTATION).representationData.Labelmap;
-    const slice = window.cornerstone.cache.getImage(map?.imageIds?.[0]);
-    const found = /\/series\/([0-9.]+)\//.exec(slice?.referencedImageId || '');
-    if (!found) {
+  /* The labelmap's slices from one end to the other, and where they lie (DICOM patient coordinates, mm). */
+  function labelmap(segmentation) {
+    const { cache, metaData } = window.cornerstone;
+    const map = window.cornerstoneTools.segmentation.state.getSegmentation(segmentation).representationData.Labelmap;
+    const slices = (map?.imageIds || []).map(id => {
+      const image = cache.getImage(id);
+      return { image, plane: metaData.get('imagePlaneModule', image?.referencedImageId) };
+    });
+    const found = /\/series\/([0-9.]+)\//.exec(slices[0]?.image?.referencedImageId || '');
+    if (!found || slices.length < 2 || slices.some(slice => !slice.plane)) {
       throw new Error('OHIF does not say on which series the label was drawn; reload the study.');
     }
-    return found[1];
+    const { rowCosines: row, columnCosines: column, rowPixelSpacing, columnPixelSpacing } = slices[0].plane;
+    const normal = [0, 1, 2].map(a => row[(a + 1) % 3] * column[(a + 2) % 3] - row[(a + 2) % 3] * column[(a + 1) % 3]);
+    const along = slice => slice.plane.imagePositionPatient.reduce((sum, value, axis) => sum + value * normal[axis], 0);
+    slices.sort((one, other) => along(one) - along(other));
+    const [first, last] = [slices[0], slices[slices.length - 1]].map(slice => slice.plane.imagePositionPatient);
+    return {
+      series: found[1],
+      pixels: slices.map(slice => slice.image.getPixelData()),
+      sizes: [slices[0].plane.columns, slices[0].plane.rows, slices.length],
+      origin: Array.from(first),
+      // neighbouring pixels of a row are a column apart
+      steps: [
+        Array.from(row, value => value * columnPixelSpacing),
+        Array.from(column, value => value * rowPixelSpacing),
+        Array.from(last, (value, axis) => (value - first[axis]) / (slices.length - 1)),
+      ],
+    };
+  }
+
+  /* One segment as 0 and 1, and how many voxels it has. */
+  function voxelsOf(volume, segment) {
+    const size = volume.sizes[0] * volume.sizes[1];
+    const mask = new Uint8Array(size * volume.sizes[2]);
+    let inside = 0;
+    volume.pixels.forEach((pixels, slice) => {
+      for (let i = 0; i < size; i++) {
+        if (pixels[i] === segment) {
+          mask[slice * size + i] = 1;
+          inside++;
+        }
+      }
+    });
+    return { mask, inside };
   }
 
   function refreshSegments() {
@@ -70,18 +104,17 @@
   }
 
   function nrrdHeader(volume) {
-    const vector = (offset, factor) =>
-      `(${[0, 1, 2].map(axis => volume.direction[offset + axis] * factor).join(',')})`;
+    const vector = values => `(${values.join(',')})`;
     return [
       'NRRD0005',
       'type: uint8',
       'dimension: 3',
       'space: left-posterior-superior',
-      `sizes: ${Array.from(volume.dimensions).join(' ')}`,
-      `space directions: ${[0, 1, 2].map(axis => vector(3 * axis, volume.spacing[axis])).join(' ')}`,
+      `sizes: ${volume.sizes.join(' ')}`,
+      `space directions: ${volume.steps.map(vector).join(' ')}`,
       'kinds: domain domain domain',
       'encoding: gzip',
-      `space origin: (${Array.from(volume.origin).join(',')})`,
+      `space origin: ${vector(volume.origin)}`,
       '\n',
     ].join('\n');
   }
@@ -102,48 +135,71 @@
     }
   }
 
-  async function submit(noTumour) {
-    const volume = labelmap();
-    if (!volume) {
-      say('There is no label yet: press the round arrow beside "Server", then run a model or draw.', 'bad');
-      return;
-    }
-    const chosen = Number(at('igtv-segment').value);
-    const drawn = volume.voxelManager.getCompleteScalarDataArray();
-    const mask = new Uint8Array(drawn.length);
-    let inside = 0;
-    for (let i = 0; !noTumour && i < drawn.length; i++) {
-      if (drawn[i] === chosen) {
-        mask[i] = 1;
-        inside++;
-      }
-    }
+  /* Send a segment, or that there is no tumour, as the label of the images it was drawn on; tells how it went. */
+  async function submit(segmentation, segment, noTumour = false) {
+    const volume = labelmap(segmentation);
+    const { mask, inside } = voxelsOf(volume, segment.index);
     if (!noTumour && !inside) {
-      say('This segment is empty. Choose another one, draw, or press "No tumour".', 'bad');
-      return;
+      throw new Error('this segment is empty. Choose another one, draw, or press "No tumour".');
     }
-    const image = series();
     const form = new FormData();
-    const name = at('igtv-segment').selectedOptions[0]?.text || LABEL;
     const params = { label_info: [{ name: LABEL, idx: 1 }], client_id: 'OHIF', no_tumour: noTumour };
-    if (name.toLowerCase() !== LABEL && !noTumour) {
-      params.comment = `drawn as ${name}`;
+    if (segment.name.toLowerCase() !== LABEL && !noTumour) {
+      params.comment = `drawn as ${segment.name}`;
     }
     form.append('params', JSON.stringify(params));
-    form.append('label', await packed(volume, mask), 'label.nrrd');
+    form.append('label', await packed(volume, noTumour ? new Uint8Array(mask.length) : mask), 'label.nrrd');
     say('Sending ...');
-    const query = `image=${encodeURIComponent(image)}&tag=final`;
+    const query = `image=${encodeURIComponent(volume.series)}&tag=final`;
     const response = await fetch(`${base()}/datastore/label?${query}`, { method: 'PUT', body: form });
     const content = await answer(response);
     if (!response.ok) {
       const login = response.status === 401 ? ' Log in again in another tab, then submit once more.' : '';
-      say(`Not stored: ${content.detail}${login}`, 'bad');
-      return;
+      throw new Error(`${content.detail}${login}`);
     }
-    const facts = await fetch(`${base()}/datastore/label/info?label=${encodeURIComponent(image)}&tag=final`);
+    const facts = await fetch(`${base()}/datastore/label/info?label=${encodeURIComponent(volume.series)}&tag=final`);
     const known = facts.ok ? await facts.json() : {};
     const volumeText = noTumour ? 'no tumour' : `${known.volume_ml ?? '?'} ml`;
-    say(`Stored as version ${known.version ?? '?'}: ${volumeText}. Thank you.`, 'good');
+    return `Stored as version ${known.version ?? '?'}: ${volumeText}. Thank you.`;
+  }
+
+  async function submitChosen(noTumour) {
+    if (!segments().length) {
+      throw new Error('there is no label yet: press the round arrow beside "Server", then run a model or draw.');
+    }
+    const chosen = at('igtv-segment').selectedOptions[0];
+    return submit(SEGMENTATION, { index: Number(chosen?.value), name: chosen?.text || LABEL }, noTumour);
+  }
+
+  /* In this panel, and in modes without it in a message of OHIF's. */
+  function tell(text, good) {
+    say(text, good ? 'good' : 'bad');
+    if (!panel.isConnected) {
+      const type = good ? 'success' : 'error';
+      window.services.uiNotificationService.show({ title: 'Submit the IGTV', message: text, type, duration: 8000 });
+    }
+  }
+
+  /* What "Export DICOM SEG" does here. */
+  async function exportSegmentation({ segmentationId }) {
+    try {
+      const segment = segments(segmentationId).find(one => one.name.toLowerCase() === LABEL);
+      if (!segment) {
+        throw new Error(`no segment is called ${LABEL}; rename the one that counts.`);
+      }
+      tell(await submit(segmentationId, segment), true);
+    } catch (error) {
+      tell(`Not stored: ${error.message}`, false);
+    }
+  }
+
+  /* OHIF makes its commands anew for every mode. */
+  function takeOverExport() {
+    for (const commands of Object.values(window.commandsManager?.contexts || {})) {
+      if (commands.storeSegmentation && commands.storeSegmentation.commandFn !== exportSegmentation) {
+        commands.storeSegmentation = { commandFn: exportSegmentation };
+      }
+    }
   }
 
   /* Address of the server: what comes before /ohif/. */
@@ -154,7 +210,7 @@
   async function guarded(noTumour) {
     at('igtv-send').disabled = at('igtv-none').disabled = true;
     try {
-      await submit(noTumour);
+      say(await submitChosen(noTumour), 'good');
     } catch (error) {
       say(`Not stored: ${error.message}`, 'bad');
     } finally {
@@ -174,6 +230,7 @@
   });
 
   function update() {
+    takeOverExport();
     const annotating = window.location.pathname.includes('/monai-label');
     if (annotating && !panel.isConnected && document.body) {
       document.head.append(Object.assign(document.createElement('style'), { textContent: style }));
