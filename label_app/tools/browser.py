@@ -103,6 +103,17 @@ class Browser:
         """Click an element as a user does."""
         self._post(f"element/{self._find(selector)}/click")
 
+    def click_at(self, x: int, y: int) -> None:
+        """Press and release the mouse at a place of the window, in pixels from its upper left corner."""
+        steps = [
+            {"type": "pointerMove", "duration": 50, "x": x, "y": y},
+            {"type": "pointerDown", "button": 0},
+            {"type": "pause", "duration": 80},
+            {"type": "pointerUp", "button": 0},
+        ]
+        mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": steps}
+        self._post("actions", actions=[mouse])
+
     def type(self, selector: str, text: str) -> None:
         """Type into a field."""
         self._post(f"element/{self._find(selector)}/value", text=text)

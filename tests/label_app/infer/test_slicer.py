@@ -191,6 +191,18 @@ def test_our_module_loads_the_uncertainty(module, served, tmp_path):
     assert image.get_fdata().max() == pytest.approx(0.469, abs=2e-3)  # entropy of 0.9 in bits
 
 
+@pytest.mark.parametrize(
+    ("output", "inside", "outside", "unit"), [("probability", 0.9, 0.02, "1"), ("uncertainty", 0.469, 0.1414, "bit")]
+)
+def test_maps_for_any_client(slicer, output, inside, outside, unit):
+    """MONAI Label's client asks for them as for a mask; the network here is sure to 0.9 and to 0.02."""
+    params = {"output": output, "result_extension": ".nii.gz", "result_dtype": "float32"}
+    file, answer = slicer.infer("igtv", "oblique", params)
+    values = nib.load(file).get_fdata()
+    assert answer["output"] == output and answer["unit"] == unit
+    assert values.max() == pytest.approx(inside, abs=2e-3) and values.min() == pytest.approx(outside, abs=2e-3)
+
+
 def test_our_module_sends_both_volumes(module, served, tmp_path):
     client = module.IgtvClient(served[0])
     studies = Path(served[1].studies)

@@ -38,6 +38,28 @@ const image = cache.getImage(uppermost);
 for (let row = 30; row < 50; row++) image.getPixelData().fill(1, row * image.columns + 20, row * image.columns + 30);
 return position(uppermost);
 """
+POINT_PROMPTS = """
+document.querySelector('input[value=pointprompts]').click();
+const tab = [...document.querySelectorAll('.tab')].find(one => one.querySelector('input[value=pointprompts]'));
+[...tab.querySelectorAll('tr.clickable-row')].find(row => row.innerText.trim() === 'igtv').click();
+"""
+RUN_POINT_PROMPTS = "[...document.querySelectorAll('button')].find(one => one.title === 'Run PointPrompts').click()"
+MIDDLE_OF_THE_AXIAL_VIEW = """
+const box = document.querySelector('.viewport-element').getBoundingClientRect();
+return [box.x + box.width / 2, box.y + box.height / 2].map(Math.round);
+"""
+# voxel (i, j, k) of the click, as OHIF has it
+CLICKED = """
+const found = window.cornerstoneTools.annotation.state.getAllAnnotations();
+const click = found.find(one => one.metadata.toolName === 'ProbeMONAILabel')?.data.handles.points[0];
+const volume = window.services.segmentationService.getLabelmapVolume('1');
+return click ? volume.imageData.worldToIndex(click).map(Math.round) : null;
+"""
+# whether a voxel is in the segment igtv
+IS_IGTV = """
+const value = window.services.segmentationService.getLabelmapVolume('1').voxelManager.getAtIJK(...arguments[0]);
+return value === Number(document.querySelector('#igtv-segment').value);
+"""
 SEGMENTATION_MODE = """
 if (document.querySelectorAll('canvas').length < 2 || !window.commandsManager) return false;
 try {
@@ -137,6 +159,7 @@ def test_annotator_corrects_and_submits_in_ohif(server, client, data, proposal, 
         seen = walk(browser, server.url, STUDY, box=BOX)
         browser.run(EXPORT)
         browser.wait(EXPORT_SAID, 120, "the answer to 'Export DICOM SEG'")
+        click_in_the_image(browser)
         for _ in range(2):  # the panel asks back
             browser.click("#igtv-none")
         browser.wait(NO_TUMOUR_SAID, 120, "the answer to 'No tumour'")
@@ -154,6 +177,18 @@ def test_annotator_corrects_and_submits_in_ohif(server, client, data, proposal, 
     store = data / "store"
     assert not list(store.rglob(".writing-*")) and not list((store / "temporary").iterdir())
     assert not [path for path in store.iterdir() if path.name.startswith("tmp")]
+
+
+def click_in_the_image(browser) -> None:
+    """A point prompt beside the proposal: the voxel under the mouse becomes tumour."""
+    browser.run(POINT_PROMPTS)
+    x, y = browser.run(MIDDLE_OF_THE_AXIAL_VIEW)
+    browser.click_at(x + 40, y - 30)
+    voxel = browser.wait(CLICKED, 60, "the click")
+    assert not browser.run(IS_IGTV, voxel)
+    browser.run(RUN_POINT_PROMPTS)
+    browser.wait(IS_IGTV, 120, "the answer to the click", voxel)
+    browser.wait("return !document.body.innerText.includes('Successful')", 60, "the end of the notification")
 
 
 def test_export_in_ohifs_segmentation_mode_keeps_the_place(server, data, first_label, require_programs):
