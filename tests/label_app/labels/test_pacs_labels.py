@@ -105,6 +105,17 @@ def test_the_newest_of_the_pacs_is_current(exchange, pacs, store):
     assert len(store.versions(CT)) == 4
 
 
+def test_ohifs_own_export_in_the_pacs_is_passed_over(exchange, pacs, store, caplog):
+    """By its maker's data: the PACS gives no header of the file."""
+    exported = seg(("igtv", "MANUAL"))
+    exported.ManufacturerModelName, exported.DeviceSerialNumber, exported.SoftwareVersions = "Unspecified", "1", "0"
+    pacs.add("2.25.1", exported, "20260103", maker="Unspecified")
+    pacs.add("2.25.2", seg(("igtv", "MANUAL")), "20260102", maker="Unspecified")
+    caplog.set_level("INFO")
+    exchange.exchange()
+    assert sources(store) == ["2.25.2"] and "reverse order" in caplog.text
+
+
 def test_an_old_object_does_not_replace_a_label_drawn_here(exchange, pacs, store, mask):
     store.add(CT, mask, {"user": "anna", "no_tumour": False})
     exchange._store.labels.note({"event": "pacs", "outcome": "stored", "case": CT, "version": 1})
