@@ -183,3 +183,15 @@ def test_cut_off_anywhere(tmp_path, masks):
         (tmp_path / "cut.dcm").write_bytes(content[: int(share * len(content))])
         with pytest.raises(DicomError, match=r"cut\.dcm"):
             read_segmentation(tmp_path / "cut.dcm", grid(np.eye(3)))
+
+
+def test_what_ohif_exported_is_refused(tmp_path, masks):
+    """Nothing in its file tells whether the slices are in reverse order."""
+
+    def made_by_ohif(dataset):
+        dataset.Manufacturer = dataset.ManufacturerModelName = "Unspecified"
+        dataset.DeviceSerialNumber, dataset.SoftwareVersions = "1", "0"
+
+    path = write_seg(tmp_path / "s.dcm", masks, ["a", "b"], change=made_by_ohif)
+    with pytest.raises(DicomError, match="exported by OHIF.*reverse order.*annotation server"):
+        read_segmentation(path, grid(np.eye(3)))

@@ -9,6 +9,7 @@ import pydicom
 import SimpleITK as sitk
 
 from .errors import DicomError
+from .ohif_export import exported_by_ohif
 from .rtstruct_reader import carried_frame
 from .whole_file import reading
 
@@ -38,10 +39,16 @@ def read_segmentation(
         are left out, which is logged. Fractions from 0.5 count as inside.
 
     Raises:
-        DicomError: when the file is no whole SEG, lies in another frame of reference, or no segment meets the image.
+        DicomError: when the file is no whole SEG, was exported by OHIF, lies in another frame of reference, or no
+            segment meets the image.
     """
     masks: dict[str, sitk.Image] = {}
     with reading(path) as dataset:
+        if exported_by_ohif(dataset):
+            raise DicomError(
+                "was exported by OHIF, which can write its slices in reverse order (OHIF/Viewers issue 5183): submit "
+                "the label through the annotation server, or export it from another program or as RTSTRUCT"
+            )
         for name, stored in _segments(dataset, frame_of_reference_uid or carried_frame(reference_image)):
             mask = sitk.Resample(stored, reference_image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
             if np.any(sitk.GetArrayViewFromImage(mask)):

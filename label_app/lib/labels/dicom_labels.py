@@ -6,6 +6,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 from igtv.dicom.errors import DicomError
+from igtv.dicom.ohif_export import exported_by_ohif
 from igtv.dicom.rtstruct_reader import read_structure_set, structure_masks
 from igtv.dicom.seg_reader import read_segmentation
 from pydicom.dataset import Dataset
@@ -13,13 +14,6 @@ from pydicom.dataset import Dataset
 from .errors import LabelRefused
 from .intake import CheckedLabel, check_mask
 
-# what OHIF's exporter (dcmjs) writes where others name themselves
-OHIF_MAKER = {
-    "Manufacturer": "Unspecified",
-    "ManufacturerModelName": "Unspecified",
-    "DeviceSerialNumber": "1",
-    "SoftwareVersions": "0",
-}
 SLICES_REVERSED = (
     "it was exported by OHIF, which can write its slices in reverse order (OHIF/Viewers issue 5183); submit it in the "
     "OHIF that this server shows, where Export DICOM SEG does not go that way"
@@ -93,14 +87,6 @@ def look_at(header: Dataset, names: Sequence[str], automatic_counts: bool = Fals
     name = drawn[0] if not reason else ""
     unique = tuple(dict.fromkeys(uid for uid in series_uids if uid))
     return ForeignLabel(modality, name, unique, str(header.get("Manufacturer", "") or ""), reason)
-
-
-def exported_by_ohif(header: Dataset) -> bool:
-    """Whether OHIF's exporter wrote an object; in which order its slices are then, nothing in the object tells."""
-    version = str(getattr(getattr(header, "file_meta", None), "ImplementationVersionName", ""))
-    return version.upper().startswith(("OHIF", "DCMJS")) or all(
-        str(header.get(name, "")) == value for name, value in OHIF_MAKER.items()
-    )
 
 
 def label_on_ct(path: Path, label: ForeignLabel, grid: sitk.Image) -> CheckedLabel:
