@@ -16,6 +16,7 @@ def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
     assert len(plan.seeds) >= 3 and plan.testing_cases >= 100
     assert set(plan.architectures) == {"rectified_A", "rectified_none", "cipa_A", "cipa_none", "segresnet"}
     assert plan.scratch_steps >= plan.finetuning_steps
+    assert plan.pretraining_phantom_settings["amplitude_median_mm"] is None  # GTV cases hardly move
     assert {rule["name"]: rule["hoped"] for rule in plan.hypotheses} == {"H1": 0.08, "H2": 0.05}
     assert len(plan.tuning["scratch"]) == len(plan.tuning["pretrained"])  # as many tries for both
 
