@@ -15,6 +15,7 @@ TINY = {
     "main_size": 2,
     "pretraining_cases": 2,
     "pretraining_validation_cases": 1,
+    "pool_cases": 2,
     "validation_cases": 1,
     "testing_cases": 2,
     "calibration_testing_cases": 2,

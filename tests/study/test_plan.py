@@ -27,6 +27,7 @@ def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
         ({"scale": "tiny"}, "scale='tiny'"),
         ({"main_size": 3}, "main_size=3 is not among sizes"),
         ({"seeds": [1, 1]}, "none twice"),
+        ({"pool_cases": 1}, "pool_cases=1: a whole number from 2"),
         ({"scratch_steps": 2, "finetuning_steps": 4}, "must not get less"),
         ({"recipe": {"epochs": 2, "learing_rate": 0.1}}, "did you mean 'learning_rate'"),
         ({"scratch_settings": {"model_path": "model.pt"}}, "the study itself sets 'model_path'"),
@@ -59,6 +60,17 @@ def test_arms_differ_in_nothing_unasked(choices, tmp_path):
     assert pretrained.work["model_path"].endswith("A/pretraining/rectified_A/seed0/model.pt")
     without = branch.arm(cells["scratch_rectified_none"], {}).work["settings"]
     assert {key for key, value in without.items() if scratch.work["settings"].get(key) != value} == {"sim"}
+
+
+def test_seeds_label_other_patients_also_where_a_study_has_the_main_size_alone(choices, tmp_path):
+    plan = plan_from(choices("full", sizes=[10]))
+    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    labelled = [
+        frozenset(case["patient"] for case in branch.arm(cell, {}).work["training"])
+        for cell in branch.network_cells()
+        if cell.arm == "scratch_rectified_A"
+    ]
+    assert len(set(labelled)) == len(labelled) == 3 and all(len(patients) == 10 for patients in labelled)
 
 
 def test_every_seed_of_a_main_network_has_a_pretraining_of_its_own(choices, tmp_path):

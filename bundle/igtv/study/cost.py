@@ -102,11 +102,11 @@ def placeholder_data(plan: StudyPlan, letter: str, testing: int) -> StudyData:
     def cases(part: str, count: int) -> list[dict[str, str]]:
         return [{"case": f"{part}{number}", "patient": f"{part}{number}"} for number in range(count)]
 
-    sizes = plan.sizes if letter == PHANTOM else plan.breathing_sizes
+    pool = plan.pool_cases if letter == PHANTOM else max(plan.breathing_sizes)
     return StudyData(
         pretraining=cases("pretraining", plan.pretraining_cases),
         pretraining_validation=[],
-        pool=cases("pool", max(sizes)),
+        pool=cases("pool", pool),
         validation=[],
         testing=cases("testing", testing),
     )

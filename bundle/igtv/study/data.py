@@ -97,7 +97,7 @@ def phantom_data(plan: StudyPlan, folder: str | Path, num_workers: int | None = 
     return StudyData(
         pretraining=pretraining[:learned],
         pretraining_validation=pretraining[learned:],
-        pool=make("pool", "igtv", max(plan.sizes), igtv),
+        pool=make("pool", "igtv", plan.pool_cases, igtv),
         validation=make("validation", "igtv", plan.validation_cases, igtv),
         testing=make("testing", "igtv", plan.testing_cases, igtv),
         calibration={

@@ -32,8 +32,9 @@ class StudyPlan:
             main architectures are pre-trained with each.
         phantom_seeds: seed of each phantom data set, no two alike.
         phantom_settings, pretraining_phantom_settings: changes of the generator, of IGTV and of GTV cases.
-        pretraining_cases, pretraining_validation_cases, validation_cases, testing_cases, calibration_testing_cases:
-            sizes of the sets of Data A; the pool holds as many cases as the largest of `sizes`.
+        pretraining_cases, pretraining_validation_cases, pool_cases, validation_cases, testing_cases,
+            calibration_testing_cases: sizes of the sets of Data A; the labelled patients are drawn from the pool, so
+            that seeds have others also where a study has the main size alone.
         breathing: keys of `simulate_breathing.json` for Data B, `seed` and `cycles_per_case` among them.
         breathing_validation_patients: of the patients to learn from, these validate.
         breathing_folds: Data B by cross-validation with so many folds; None: tested on the patients kept apart.
@@ -64,6 +65,7 @@ class StudyPlan:
     pretraining_phantom_settings: Mapping[str, Any]
     pretraining_cases: int
     pretraining_validation_cases: int
+    pool_cases: int
     validation_cases: int
     testing_cases: int
     calibration_testing_cases: int
@@ -105,6 +107,7 @@ class StudyPlan:
             _check_count(f"{name}_steps", getattr(self, f"{name}_steps"), int(self.recipe.get("epochs", 1)))
         for name in ("pretraining_cases", "pretraining_validation_cases", "validation_cases", "testing_cases"):
             _check_count(name, getattr(self, name), 1)
+        _check_count("pool_cases", self.pool_cases, max(self.sizes))
         if self.scratch_steps < self.finetuning_steps:
             raise ValueError(
                 f"scratch_steps={self.scratch_steps} is less than finetuning_steps={self.finetuning_steps}: training "
