@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
+from ..configuration.component_locator import SteadyComponentLocator
 from ..networks.checkpoint import load_weights
 from ..networks.model_card import read_model_card
 from .ct_grid import on_ct_grid, pet_on_ct_grid
@@ -124,6 +125,7 @@ class CaseSegmenter:
             self._models.move_to_end(key)
             return self._models[key]
         parser = ConfigParser()
+        parser.locator = SteadyComponentLocator()  # a server's other threads may be importing
         parser.read_config(self.config_file)
         parser.update(
             {
