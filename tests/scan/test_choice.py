@@ -63,7 +63,7 @@ def test_a_backend_that_imports_but_fails_is_not_chosen(monkeypatch):
         raise OSError("no compiler\nat all")
 
     class Broken:
-        selective_scan = staticmethod(fail)
+        selective_scan_2d = staticmethod(fail)
 
     monkeypatch.setattr(backends, "load_backend", lambda name: (Broken, ""))
     assert backends._trial.__wrapped__("numba", "cpu") == "OSError: no compiler"

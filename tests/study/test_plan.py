@@ -93,6 +93,8 @@ def test_the_long_control_has_all_the_steps_and_the_settings_of_scratch(choices,
     assert long.work["steps"] == pretrained.needs[0].work["steps"] + pretrained.work["steps"] == 1000
     assert long.work["model_path"] is None and long.work["training"] == pretrained.work["training"]
     assert "scratch_long_rectified_none" not in cells  # no hypothesis asks for it
+    rule = {**plan.hypotheses[1], "second": "scratch_long_rectified_none"}
+    assert replace(plan, hypotheses=[rule]).long_architectures() == ["rectified_none"]
     table = {f"{init}_{name}": {"settings": {"learning_rate": init}} for init in TRAINED for name in ("rectified_A",)}
     save_json(tmp_path / "A" / TUNING_FILE, table)
     assert chosen_settings(branch)["scratch_long_rectified_A"] == {"learning_rate": "scratch"}

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..scan import selective_scan_2d
 from .ss2d import ScanParameters
 
 
@@ -54,10 +53,8 @@ class ChannelScan(ScanParameters):
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (B, L, width) to (B, L, width)."""
         x, gate = F.silu(self.in_proj(tokens)).chunk(2, dim=-1)
-        decay = -torch.exp(self.A_logs.float())
-        row = x.unsqueeze(1)  # a sequence is a map of one row
-        y = selective_scan_2d(row, self.x_proj_weight, self.dt_projs_weight, self.dt_projs_bias, decay, self.Ds)
-        return self.out_proj(self.out_norm(y.squeeze(1)) * gate)
+        y = self.scan(x.unsqueeze(1)).squeeze(1)  # a sequence is a map of one row
+        return self.out_proj(self.out_norm(y) * gate)
 
 
 class ChannelRectification(nn.Module):

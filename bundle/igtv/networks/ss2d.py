@@ -35,6 +35,11 @@ class ScanParameters(nn.Module):
         self.A_logs = nn.Parameter(states.log().repeat(directions * inner_width, 1))
         self.Ds = nn.Parameter(torch.ones(directions * inner_width))
 
+    def scan(self, x: Tensor) -> Tensor:
+        """Scan a map (B, H, W, D) in all directions and add them up, same shape."""
+        decay = -torch.exp(self.A_logs.float())
+        return selective_scan_2d(x, self.x_proj_weight, self.dt_projs_weight, self.dt_projs_bias, decay, self.Ds)
+
 
 class SS2D(ScanParameters):
     """Gated layer that scans a map along four directions: rows, columns, and both reversed.
@@ -57,6 +62,4 @@ class SS2D(ScanParameters):
         """Map (B, H, W, C) to (B, H, W, C)."""
         x, gate = self.in_proj(x).chunk(2, dim=-1)
         x = F.silu(self.conv2d(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-        decay = -torch.exp(self.A_logs.float())
-        y = selective_scan_2d(x, self.x_proj_weight, self.dt_projs_weight, self.dt_projs_bias, decay, self.Ds)
-        return self.out_proj(self.out_norm(y) * F.silu(gate))
+        return self.out_proj(self.out_norm(self.scan(x)) * F.silu(gate))

@@ -78,9 +78,10 @@ def _trial(name: str, device_type: str) -> str:
     if module is None:
         return reason
     try:
-        ones = torch.ones(1, 1, 1, device=device_type)
-        with torch.no_grad():
-            module.selective_scan(ones, ones, -ones[0], ones[None], ones[None], ones[0, 0], ones[0, 0], True)
+        ones = torch.ones(1, 3, 1, device=device_type)  # one direction, pixel, channel and state: ranks, B and C
+        one = ones[:, :1]
+        with torch.no_grad():  # the form that the network uses: another one would be compiled for nothing
+            module.selective_scan_2d(one[None], ones, one, one[0], -one[0], one[0, 0])
     except Exception as error:  # a missing compiler, an old driver, a processor the kernels do not know
         return _first_line(error)
     return ""

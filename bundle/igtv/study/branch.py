@@ -165,13 +165,12 @@ class Branch:
     def network_cells(self) -> list[Cell]:
         """All trainings of the grid: every architecture at the main size, the main ones at the other sizes.
 
-        Where a hypothesis names it as control, a main one is also trained from scratch for as many steps as
-        pre-training and fine-tuning have together, at the main size: what pre-training adds must not be the length of
-        training.
+        Where a hypothesis names it, a main one is also trained from scratch for as many steps as pre-training and
+        fine-tuning have together, at the main size: what pre-training adds must not be the length of training.
         """
         plan = self.plan
-        controls = plan.long_architectures()
-        long = [Cell(f"{LONG}_{name}", plan.main_size, seed) for name in controls for seed in plan.seeds]
+        named = plan.long_architectures()
+        long = [Cell(f"{LONG}_{name}", plan.main_size, seed) for name in named for seed in plan.seeds]
         return long + [
             Cell(f"{init}_{architecture}", size, seed)
             for size in self.sizes

@@ -129,9 +129,9 @@ class StudyPlan:
         return names + [f"{LONG}_{name}" for name in self.main_architectures]
 
     def long_architectures(self) -> list[str]:
-        """Main networks whose long training from scratch is the control of a hypothesis."""
-        controls = {rule.get("control") for rule in self.hypotheses}
-        return [name for name in self.main_architectures if f"{LONG}_{name}" in controls]
+        """Main networks whose long training from scratch a hypothesis names, as control or otherwise."""
+        named = {rule[side] for rule in self.hypotheses for side in RULE_ARMS if side in rule}
+        return [name for name in self.main_architectures if f"{LONG}_{name}" in named]
 
     def for_breathing(self) -> "StudyPlan":
         """The plan as Data B follows it."""
