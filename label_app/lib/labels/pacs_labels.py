@@ -134,9 +134,7 @@ class PacsLabels:
         proposal = self._store.proposal(case)
         note = proposal[1] if proposal else {}
         source = ContourSource("AUTOMATIC", str(note.get("model") or "unknown"), str(note.get("version") or "unknown"))
-        folder = self._store.data_dir / "temporary"
-        folder.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(suffix=".dcm", dir=folder, delete=False) as file:
+        with tempfile.NamedTemporaryFile(suffix=".dcm", dir=self._temporary(), delete=False) as file:
             path = Path(file.name)
         try:
             return write_segmentation(path, {ROI_NAME: mask}, self._reference(case), source=source)
@@ -150,7 +148,7 @@ class PacsLabels:
         name, number = str(model.get("name") or ""), str(model.get("version") or "unknown")
         source = ContourSource("SEMIAUTOMATIC" if name else "MANUAL", name, number)
         masks, reference = {ROI_NAME: sitk.ReadImage(str(version.path))}, self._reference(version.case)
-        with tempfile.TemporaryDirectory(dir=self._store.data_dir) as folder:
+        with tempfile.TemporaryDirectory(dir=self._temporary()) as folder:
             paths = [
                 write_segmentation(Path(folder) / "seg.dcm", masks, reference, source=source),
                 write_rtstruct(Path(folder) / "rtstruct.dcm", masks, reference, source=source),
@@ -162,6 +160,12 @@ class PacsLabels:
             one.SeriesNumber = SERIES_NUMBER + version.number
             one.SeriesDescription = f"{ROI_NAME} label, version {version.number}, not approved"
         return objects
+
+    def _temporary(self) -> Path:
+        """The private folder that a start of the server empties, whatever stopped the last one."""
+        folder = self._store.data_dir / "temporary"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def _reference(self, case: str):
         return read_reference(load_series(self._store.ct_dicom(case)))
@@ -238,7 +242,7 @@ class PacsLabels:
                 logger.info("%s series %s is older than the label that is current", series.modality, series.uid)
                 self._store.labels.note({"event": "pacs", "outcome": "older", "case": label.case, **source})
                 return
-            with tempfile.TemporaryDirectory(dir=self._store.data_dir) as folder:
+            with tempfile.TemporaryDirectory(dir=self._temporary()) as folder:
                 files = self._store.pacs.download(series.study_uid, series.uid, Path(folder) / "label")
                 path = next(
                     path

@@ -175,7 +175,9 @@ def test_annotator_corrects_and_submits_in_ohif(server, client, data, proposal, 
     entry = client.datastore()["objects"][CT]["labels"]["final"]["info"]
     assert entry["no_tumour"] and entry["user"] == "anna" and entry["client"].startswith("OHIF")
     store = data / "store"
-    assert not list(store.rglob(".writing-*")) and not list((store / "temporary").iterdir())
+    # the versions before are still on their way to the PACS, perhaps
+    wait_until(lambda: not list((store / "temporary").iterdir()), 120, "the end of the sending to the PACS")
+    assert not list(store.rglob(".writing-*"))
     assert not [path for path in store.iterdir() if path.name.startswith("tmp")]
 
 
