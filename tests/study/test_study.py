@@ -36,6 +36,12 @@ def finished(tmp_path_factory, study_choices):
         run_study(folder, ["arms"], **MACHINE, **study_choices)
     with pytest.raises(NotRegistered, match="not what was expected .*scratch_dice"):
         run_study(folder, ["calibration", "registration"], **MACHINE, **study_choices)
+    some = {"run_sizes": [2], "run_architectures": ["rectified_A"], "accept_calibration": True}
+    part = run_study(folder, STAGES, **some, **MACHINE, **study_choices)["data"]["A"]
+    assert {entry["size"] for entry in part["arms"] if entry["arm"] == "threshold"} == {2}
+    assert set(part["tuning"]) == {"A/scratch_rectified_A", "A/pretrained_rectified_A"}
+    first, second = part["decisions"]  # 2 is the main size
+    assert not first["missing"] and first["verdict"] != "incomplete" == second["verdict"]
     return folder, run_study(folder, STAGES, accept_calibration=True, **MACHINE, **study_choices)
 
 
@@ -90,6 +96,10 @@ def test_a_second_run_reads_only_and_a_changed_one_is_refused(finished, study_ch
         run_study(folder, ["arms"], **MACHINE, **changed)
     with pytest.raises(ValueError, match="stages=.'all'.: choose among data, calibration"):
         run_study(folder, ["all"], **MACHINE, **study_choices)
+    with pytest.raises(ValueError, match=r"run_sizes=\[3\]: planned are \[1, 2\]"):
+        run_study(folder, ["arms"], run_sizes=[3], **MACHINE, **study_choices)
+    with pytest.raises(ValueError, match="run_architectures=.'cipa'.: planned are .'rectified_A'"):
+        run_study(folder, ["arms"], run_architectures=["cipa"], **MACHINE, **study_choices)
 
 
 def test_what_is_not_registered_is_said_in_every_table(finished, study_choices):

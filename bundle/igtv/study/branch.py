@@ -1,6 +1,6 @@
 """The units of one data set: pre-trainings, candidates, arms, tests; what each is made of stands here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,10 @@ class Branch:
             task="gtv",
         )
 
-    def pretrainings(self) -> list[Unit]:
-        """All trainings on the GTV cases."""
-        units = [self.pretraining(name, seed) for name in self.plan.architectures for seed in self.plan.seeds]
+    def pretrainings(self, architectures: Iterable[str] | None = None) -> list[Unit]:
+        """Trainings on the GTV cases, of some architectures or of all."""
+        names = self.plan.architectures if architectures is None else architectures
+        units = [self.pretraining(name, seed) for name in names for seed in self.plan.seeds]
         return list({unit.name: unit for unit in units}.values())
 
     def arm(self, cell: Cell, settings: Mapping[str, Any]) -> Unit:
@@ -163,7 +164,7 @@ class Branch:
         return Unit(f"{self.home}/{name}", "test_threshold", work)
 
     def network_cells(self) -> list[Cell]:
-        """All trainings of the grid: every architecture at the main size, the main ones at the other sizes.
+        """All trainings of the grid: every architecture at the main size, the main ones at the other sizes after it.
 
         Where a hypothesis names it, a main one is also trained from scratch for as many steps as pre-training and
         fine-tuning have together, at the main size: what pre-training adds must not be the length of training.
@@ -173,19 +174,24 @@ class Branch:
         long = [Cell(f"{LONG}_{name}", plan.main_size, seed) for name in named for seed in plan.seeds]
         return long + [
             Cell(f"{init}_{architecture}", size, seed)
-            for size in self.sizes
+            for size in sorted(self.sizes, key=lambda size: size != plan.main_size)
             for init in TRAINED
             for architecture in self.plan.architectures
             if size == self.plan.main_size or architecture in self.plan.main_architectures
             for seed in self.plan.seeds
         ]
 
-    def candidates(self) -> list[tuple[str, str, int]]:
-        """(init, architecture, number) of the trainings of the tuning; a single candidate needs none."""
+    def candidates(self, architectures: Iterable[str] | None = None) -> list[tuple[str, str, int]]:
+        """(init, architecture, number) of the trainings of the tuning; a single candidate needs none.
+
+        Args:
+            architectures: whose settings are wanted; None: all.
+        """
+        names = self.plan.architectures if architectures is None else architectures
         return [
             (init, architecture, number)
             for init in TRAINED
-            for architecture in dict.fromkeys(self.tuned_on(name) for name in self.plan.architectures)
+            for architecture in dict.fromkeys(self.tuned_on(name) for name in names)
             for number in range(len(self.plan.tuning[init]))
             if len(self.plan.tuning[init]) > 1
         ]

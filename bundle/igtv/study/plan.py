@@ -196,6 +196,12 @@ def split_arm(arm: str) -> tuple[str, str]:
     return init, arm.removeprefix(f"{init}_")
 
 
+def architecture_of(arm: str) -> str | None:
+    """The architecture behind an arm, None for one without a network."""
+    kinds = (LONG, *TRAINED, *AFTER_GTV)
+    return next((arm.removeprefix(f"{kind}_") for kind in kinds if arm.startswith(f"{kind}_")), None)
+
+
 def plan_from(settings: Mapping[str, Any]) -> StudyPlan:
     """The plan of the named values; lists and mappings as the config gives them."""
     return StudyPlan(**{field.name: settings[field.name] for field in fields(StudyPlan)})

@@ -17,7 +17,7 @@ from ..learning.work import CONFIGS_DIR
 from .branch import CONFIGS_COPY, Branch, Cell, breathing_branches
 from .calibration import CALIBRATION_FILE, calibrate
 from .data import BREATHING, PHANTOM, breathing_data, phantom_data
-from .plan import StudyPlan, plan_from, split_arm
+from .plan import StudyPlan, architecture_of, plan_from, split_arm
 from .registration import (
     NotRegistered,
     content_digest,
@@ -52,6 +52,8 @@ def run_study(
     own_process: bool = True,
     accept_calibration: bool = False,
     allow_unregistered: bool = False,
+    run_sizes: Sequence[int] | None = None,
+    run_architectures: Sequence[str] | None = None,
     **choices: Any,
 ) -> dict[str, Any]:
     """Run the study, or what is missing of it.
@@ -67,6 +69,9 @@ def run_study(
         own_process: see `UnitRunner`.
         accept_calibration: register although the calibration is not what was expected.
         allow_unregistered: go on although nothing, or something else, is registered.
+        run_sizes, run_architectures: numbers of labelled patients and networks whose arms are run this time; None: all
+            that are planned. What is planned and registered stays the same, so that a study can be spread over several
+            nights.
         **choices: the fields of `StudyPlan`.
 
     Returns:
@@ -81,6 +86,7 @@ def run_study(
         raise ValueError(f"stages={list(stages)}: choose among {', '.join(STAGES)}")
     study = Study(output_dir, plan_from(choices), patients_dir, patients_datalist, device, num_parallel, own_process)
     study.allow_unregistered, study.accept_calibration = allow_unregistered, accept_calibration
+    study.choose(run_sizes, run_architectures)
     with _alone(study.folder):
         for stage in STAGES:
             if stage in stages:
@@ -116,8 +122,22 @@ class Study:
         roots = [] if self.patients_dir is None else [str(self.patients_dir)]
         self.runner = UnitRunner(self.folder, roots, device, num_parallel, own_process)
         self.allow_unregistered = self.accept_calibration = False
+        self.choose(None, None)
         self.findings: dict[str, Any] = {}
         self._branches: list[Branch] = []
+
+    def choose(self, sizes: Sequence[int] | None, architectures: Sequence[str] | None) -> None:
+        """Run only the arms with these numbers of labelled patients and these networks; None: all that are planned.
+
+        Raises:
+            ValueError: one of them is not planned.
+        """
+        planned = sorted({*self.plan.sizes, *self.plan.breathing_sizes}), list(self.plan.architectures)
+        for key, wanted, known in zip(("sizes", "architectures"), (sizes, architectures), planned, strict=True):
+            if wanted is not None and (not wanted or not set(known).issuperset(wanted)):
+                raise ValueError(f"run_{key}={list(wanted)}: planned are {known}; null runs them all")
+        self._sizes = set(planned[0] if sizes is None else sizes)
+        self._architectures = set(planned[1] if architectures is None else architectures)
 
     @property
     def branches(self) -> list[Branch]:
@@ -201,26 +221,28 @@ class Study:
     def pretraining(self) -> None:
         """Train on the GTV cases."""
         for branch in self.branches:
-            self.runner.run(branch.pretrainings(), f"pre-training {branch.home}")
+            self.runner.run(branch.pretrainings(self._architectures_of(branch)), f"pre-training {branch.home}")
 
     def tuning(self) -> None:
         """Choose settings by validation Dice."""
         for branch in self.branches:
-            run_tuning(branch, self.runner)
+            run_tuning(branch, self.runner, self._architectures_of(branch))
 
     def arms(self) -> None:
         """Train all network arms."""
         for branch in self.branches:
             chosen = chosen_settings(branch)
-            units = [branch.arm(cell, chosen[cell.arm]) for cell in branch.network_cells() if cell.arm in chosen]
+            cells = [cell for cell in branch.network_cells() if cell.arm in chosen and self._runs(cell)]
+            units = [branch.arm(cell, chosen[cell.arm]) for cell in cells]
             self.runner.run(units, f"arms {branch.home}")
 
     def test(self) -> None:
         """Measure every arm on the cases to test on, once."""
         for branch in self.branches:
             predictions, tests = self._tests(branch)
-            self.runner.run(predictions, f"GTV masks {branch.home}")
-            self.runner.run(list(tests.values()), f"test {branch.home}")
+            masks = [unit for name, units in predictions.items() if name in self._architectures for unit in units]
+            self.runner.run(masks, f"GTV masks {branch.home}")
+            self.runner.run([unit for cell, unit in tests.items() if self._runs(cell)], f"test {branch.home}")
 
     def report(self) -> None:
         """Tables, curves, pictures, decisions, costs."""
@@ -244,8 +266,16 @@ class Study:
             self.plan, {branch.home: branch.data.digest() for branch in self.branches}, self.configs_dir
         )
 
-    def _tests(self, branch: Branch) -> tuple[list[Unit], dict[Cell, Unit]]:
-        """Masks of the GTV models, and the test of every cell of the grid."""
+    def _architectures_of(self, branch: Branch) -> list[str]:
+        """Networks of a data set that are run this time, in the order of the plan."""
+        return [name for name in branch.plan.architectures if name in self._architectures]
+
+    def _runs(self, cell: Cell) -> bool:
+        """Whether a cell is run this time; what needs no labelled patient, or no network, is not left out for it."""
+        return cell.size in {0, *self._sizes} and architecture_of(cell.arm) in {None, *self._architectures}
+
+    def _tests(self, branch: Branch) -> tuple[dict[str, list[Unit]], dict[Cell, Unit]]:
+        """Masks of the GTV models by architecture, and the test of every cell of the grid."""
         plan, data = branch.plan, branch.data
         tests: dict[Cell, Unit] = {}
         for cell in branch.simple_cells("threshold"):
@@ -254,12 +284,12 @@ class Study:
         if all("gtv" in case for case in data.testing):
             perfect = Cell("perfect_gtv", 0, 0)
             tests[perfect] = branch.test_gtv(f"test/{perfect.name}", data.testing)
-        predictions = []
+        predictions: dict[str, list[Unit]] = {name: [] for name in plan.main_architectures}
         for name, seed in product(plan.main_architectures, plan.seeds):
             learned = data.validation if branch.gtv_saw_the_pool else data.pool
             known = branch.predict(name, seed, f"gtv_masks/{name}/seed{seed}/known", learned)
             masks = branch.predict(name, seed, f"gtv_masks/{name}/seed{seed}/testing", data.testing)
-            predictions += [known, masks]
+            predictions[name] += [known, masks]
             zero = Cell(f"zero_shot_{name}", 0, seed)
             tests[zero] = branch.test_masks(masks, f"test/{zero.name}", data.testing)
             after = {"margin": branch.test_margin, "seeded_threshold": branch.test_seeded_threshold}
