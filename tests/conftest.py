@@ -16,7 +16,9 @@ import torch  # noqa: E402  (the path comes first)
 
 
 def pytest_configure(config):
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    """Two threads, or one where the tests run side by side (`pytest -n`) on that few processors."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    torch.set_num_threads(max(1, min(2, (os.cpu_count() or 1) // workers)))
 
 
 def pytest_collection_modifyitems(config, items):
