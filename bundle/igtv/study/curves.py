@@ -16,8 +16,11 @@ COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown")
 GREYS = {"zero_shot": "0.55", "margin": "0.3", "seeded_threshold": "0.45", "threshold": "0.7", "perfect_gtv": "0.15"}
 
 
+SHIFT = 1.035  # of one arm against the next along the logarithmic axis
+
+
 def save_curves(path: str | Path, plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int], title: str) -> None:
-    """Draw mean and 95 % interval of the main arms: pre-trained solid, from scratch dashed, untrained arms grey.
+    """Draw mean and 95 % interval of the main arms: pre-trained filled, from scratch hollow, untrained arms grey.
 
     Args:
         path: PNG file.
@@ -30,8 +33,10 @@ def save_curves(path: str | Path, plan: StudyPlan, rows: Sequence[Row], sizes: S
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(PANELS), sharey=True)
     for axes, metric in zip(panels, PANELS, strict=True):
-        for arm, style in _styles(plan).items():
-            _line(axes, arm, style, metric, rows, sizes)
+        styles = _styles(plan)
+        for number, (arm, style) in enumerate(styles.items()):
+            # side by side, so that the intervals of all arms can be told apart
+            _line(axes, arm, style, metric, rows, sizes, factor=SHIFT ** (number - (len(styles) - 1) / 2))
         axes.set(xscale="log", xlabel="labelled IGTV patients", title=TITLES[metric])
         axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
         axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -53,15 +58,24 @@ def _styles(plan: StudyPlan) -> dict[str, dict]:
             styles[arm] = {"color": GREYS[kind], "ls": ":", "marker": "."}
     for colour, name in zip(COLOURS, plan.main_architectures, strict=False):
         for init in reversed(TRAINED):
-            styles[f"{init}_{name}"] = {"color": colour, "ls": "-" if init == "pretrained" else "--", "marker": "o"}
+            filled = init == "pretrained"
+            styles[f"{init}_{name}"] = {
+                "color": colour,
+                "ls": "-" if filled else "--",
+                "marker": "o",
+                "mfc": colour if filled else "white",
+            }
     return styles
 
 
-def _line(axes, arm: str, style: dict, metric: str, rows: Sequence[Row], sizes: Sequence[int]) -> None:
+def _line(axes, arm: str, style: dict, metric: str, rows: Sequence[Row], sizes: Sequence[int], factor: float) -> None:
     points = [(size, arm_summary(chosen, metric, 1000)) for size in sizes if (chosen := choose_rows(rows, arm, size))]
     if not points:
         return
-    places = [size for size, _ in points]
-    axes.plot(places, [numbers["mean"] for _, numbers in points], ms=4, label=arm.replace("_", " "), **style)
-    low, high = ([numbers[key] for _, numbers in points] for key in ("ci_low", "ci_high"))
-    axes.fill_between(places, low, high, color=style["color"], alpha=0.12, lw=0)
+    means = [numbers["mean"] for _, numbers in points]
+    reach = [
+        [abs(numbers[end] - mean) for (_, numbers), mean in zip(points, means, strict=True)]
+        for end in ("ci_low", "ci_high")
+    ]
+    places = [size * factor for size, _ in points]
+    axes.errorbar(places, means, yerr=reach, ms=5, capsize=2, elinewidth=0.9, label=arm.replace("_", " "), **style)
