@@ -142,7 +142,11 @@ def test_what_is_no_label_map_is_refused(grid, tmp_path, voxels, words):
 
 
 @pytest.mark.parametrize("name", ["label.nii.gz", "label.nrrd", "label.nii"])
-@pytest.mark.parametrize("content", [b"", b"not an image", b"NRRD0005\ntype: uint8\n", gzip.compress(b"\0" * 400)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not an image", b"NRRD0005\ntype: uint8\n", gzip.compress(b"\0" * 400)],
+    ids=["empty", "text", "cut off", "zeros"],
+)
 def test_text_and_cut_off_files_are_refused(grid, tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
