@@ -18,7 +18,7 @@ def status_mb(field):
     return int(line.split()[1]) / 1024
 
 def peak_mb(slices):
-    volume = torch.randn(1, 2, 64, 64, slices)
+    volume = torch.randn(1, 2, 128, 128, slices)
     libc.malloc_trim(0)  # what the allocator keeps from before is not the network's
     before_mb = status_mb("VmRSS")
     open("/proc/self/clear_refs", "w").write("5")  # the peak counts from here
@@ -32,7 +32,7 @@ inferer = WholeVolumeInferer()
 libc = ctypes.CDLL("libc.so.6")
 # large blocks go back to the system when freed: the peak is what is in use, not what fragments
 libc.mallopt({M_MMAP_THRESHOLD}, 262144)
-inferer(torch.randn(1, 2, 64, 64, 36), network)  # kernels compiled, pools filled
+inferer(torch.randn(1, 2, 128, 128, 36), network)  # kernels compiled, pools filled
 print(peak_mb(40), peak_mb(400))
 """
 
@@ -53,5 +53,4 @@ def peaks_mb(bundle_dir: Path) -> list[float]:
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resident memory is read from Linux' /proc")
 def test_peak_memory_of_the_network_does_not_grow_with_the_number_of_slices(bundle_dir):
     few, many = peaks_mb(bundle_dir)
-    kept_input_mb = (400 - 40) * 2 * 64 * 64 * 4 / 2**20  # the least that holding on to every slice would add
-    assert abs(many - few) < kept_input_mb / 2, f"{few:.1f} MB for 40 slices, {many:.1f} MB for 400"
+    assert abs(many - few) < 0.1 * max(few, many), f"{few:.1f} MB for 40 slices, {many:.1f} MB for 400"

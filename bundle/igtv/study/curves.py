@@ -14,8 +14,6 @@ from .plan import TRAINED, StudyPlan
 PANELS = ("dice", "dice_superior_end", "dice_inferior_end")
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown")
 GREYS = {"zero_shot": "0.55", "margin": "0.3", "seeded_threshold": "0.45", "threshold": "0.7", "perfect_gtv": "0.15"}
-
-
 SHIFT = 1.035  # of one arm against the next along the logarithmic axis
 
 
@@ -31,9 +29,8 @@ def save_curves(path: str | Path, plan: StudyPlan, rows: Sequence[Row], sizes: S
     """
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(PANELS), sharey=True)
+    panels, styles = figure.subplots(1, len(PANELS), sharey=True), _styles(plan)
     for axes, metric in zip(panels, PANELS, strict=True):
-        styles = _styles(plan)
         for number, (arm, style) in enumerate(styles.items()):
             # side by side, so that the intervals of all arms can be told apart
             _line(axes, arm, style, metric, rows, sizes, factor=SHIFT ** (number - (len(styles) - 1) / 2))

@@ -190,16 +190,11 @@ class StudyPlan:
                     raise ValueError(f"{name}: unknown key '{key}'" + (f", did you mean '{near[0]}'?" if near else ""))
 
 
-def split_arm(arm: str) -> tuple[str, str]:
-    """How a network arm begins ("scratch", "pretrained", "scratch_long") and its architecture."""
-    init = next(init for init in (LONG, *TRAINED) if arm.startswith(f"{init}_"))
-    return init, arm.removeprefix(f"{init}_")
-
-
-def architecture_of(arm: str) -> str | None:
-    """The architecture behind an arm, None for one without a network."""
+def split_arm(arm: str) -> tuple[str, str | None]:
+    """How an arm begins ("scratch", "pretrained", "zero_shot", ...) and its architecture, None without a network."""
     kinds = (LONG, *TRAINED, *AFTER_GTV)
-    return next((arm.removeprefix(f"{kind}_") for kind in kinds if arm.startswith(f"{kind}_")), None)
+    kind = next((kind for kind in kinds if arm.startswith(f"{kind}_")), arm)
+    return kind, arm.removeprefix(f"{kind}_") if kind != arm else None
 
 
 def plan_from(settings: Mapping[str, Any]) -> StudyPlan:

@@ -17,7 +17,7 @@ from ..learning.work import CONFIGS_DIR
 from .branch import CONFIGS_COPY, Branch, Cell, breathing_branches
 from .calibration import CALIBRATION_FILE, calibrate
 from .data import BREATHING, PHANTOM, breathing_data, phantom_data
-from .plan import StudyPlan, architecture_of, plan_from, split_arm
+from .plan import StudyPlan, plan_from, split_arm
 from .registration import (
     NotRegistered,
     content_digest,
@@ -272,7 +272,7 @@ class Study:
 
     def _runs(self, cell: Cell) -> bool:
         """Whether a cell is run this time; what needs no labelled patient, or no network, is not left out for it."""
-        return cell.size in {0, *self._sizes} and architecture_of(cell.arm) in {None, *self._architectures}
+        return cell.size in {0, *self._sizes} and split_arm(cell.arm)[1] in {None, *self._architectures}
 
     def _tests(self, branch: Branch) -> tuple[dict[str, list[Unit]], dict[Cell, Unit]]:
         """Masks of the GTV models by architecture, and the test of every cell of the grid."""

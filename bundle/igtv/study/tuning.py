@@ -1,6 +1,6 @@
 """Settings of a training, chosen among candidates by validation Dice; the cases to test on take no part."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from .units import UnitRunner
 TUNING_FILE = "tuning.json"
 
 
-def run_tuning(branch: Branch, runner: UnitRunner, architectures: Iterable[str] | None = None) -> None:
+def run_tuning(branch: Branch, runner: UnitRunner, architectures: Sequence[str]) -> None:
     """Train every candidate once and write `tuning.json`: the candidates, their Dice, which one was taken.
 
     The candidate with the highest best validation Dice is taken, the earlier one of equals. Scratch and pre-trained
@@ -22,14 +22,13 @@ def run_tuning(branch: Branch, runner: UnitRunner, architectures: Iterable[str] 
     Args:
         branch: of the study.
         runner: of its units.
-        architectures: whose settings are wanted this time; None: all. What was chosen for others stays.
+        architectures: whose settings are wanted this time; what was chosen for others stays.
     """
-    names = list(branch.plan.architectures if architectures is None else architectures)
-    units = {key: branch.candidate(*key) for key in branch.candidates(names)}
+    units = {key: branch.candidate(*key) for key in branch.candidates(architectures)}
     results = dict(zip(units, runner.run(list(units.values()), f"tuning {branch.home}"), strict=True))
     table: dict[str, Any] = dict(load_json(_path(branch)) or {})
     for init in TRAINED:
-        for architecture in dict.fromkeys(branch.tuned_on(name) for name in names):
+        for architecture in dict.fromkeys(branch.tuned_on(name) for name in architectures):
             candidates = branch.plan.tuning[init]
             if any(result is None for key, result in results.items() if key[:2] == (init, architecture)):
                 continue  # one of its candidates failed: the choice waits until all of them have been seen

@@ -24,6 +24,7 @@ from igtv.dicom.seg_writer import write_segmentation
 from igtv.dicom.series import load_series
 from pydicom.dataset import Dataset
 
+from lib.paths import DataFolders
 from lib.studies.pacs import PacsError
 
 from .dicom_labels import ForeignLabel, label_on_ct, look_at
@@ -163,7 +164,7 @@ class PacsLabels:
 
     def _temporary(self) -> Path:
         """The private folder that a start of the server empties, whatever stopped the last one."""
-        folder = self._store.data_dir / "temporary"
+        folder = DataFolders(self._store.data_dir).temporary
         folder.mkdir(exist_ok=True)
         return folder
 

@@ -60,6 +60,8 @@ def test_a_refused_candidate_is_told_and_not_served(server_process, own_studies,
     ]
     assert listed[1]["reasons"] == stats["reasons"] and listed[1]["cases"] == sorted(TRAINING_PATIENTS)
 
+    assert server.stop()
+    server.start()  # a new process computes its masks anew
     after, answer = infer(client, TRAINING_PATIENTS[0])
     assert answer["model"]["version"] == 1 and after == before
     assert client.info()["models"]["igtv"]["version"] == "1"
