@@ -155,7 +155,8 @@ def patients(shared_dir, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def own_studies(patients, tmp_path) -> Path:
-    """A copy of the studies, in which the server may write."""
+    """A copy of the studies, in which the server may write; with nothing that another test's server left."""
+    assert not (patients / "studies" / "igtv").exists(), "a server wrote into the folder that tests share"
     return Path(shutil.copytree(patients / "studies", tmp_path / "studies"))
 
 

@@ -5,6 +5,7 @@ The tests of this file tell one story in their order; each step is a fixture, so
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -22,8 +23,9 @@ TINY_TRAINING = {"max_epochs": 1, "samples_per_epoch": 2, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def studies(patients) -> Path:
-    return patients / "studies"
+def studies(patients, tmp_path_factory) -> Path:
+    """A copy: labels and versions of this story must not lie in what other tests copy."""
+    return Path(shutil.copytree(patients / "studies", tmp_path_factory.mktemp("story") / "studies"))
 
 
 @pytest.fixture(scope="module")
