@@ -1,6 +1,7 @@
 """The stock tasks of MONAI Label 0.8.5 on the bundle: inference as it is, training with paired cases."""
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -50,6 +51,7 @@ def test_inference_task_segments_a_pair(bundle_copy, cases, tmp_path):
 
 def test_training_task_trains_on_pairs(bundle_copy, cases, tiny_training, tmp_path):
     """Through the overrides of the stock task, MLflow among them; nobody asks for `cases`, so no phantom is made."""
+    shutil.rmtree(bundle_copy / "output", ignore_errors=True)  # of other tests that use this copy
     own = ("bundle_root", "device", "epochs", "dataset_dir")
     changes = {key: value for key, value in tiny_training.items() if key not in own}
     task = PairedTrainTask(str(bundle_copy), {}, changes=changes, load_strict=True)

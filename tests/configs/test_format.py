@@ -79,8 +79,10 @@ def test_evaluation_sees_what_inference_gives(configs):
     assert (back["keys"], back["names"]) == ("source_path", "image_path")
     renamed = json.loads(json.dumps(steps).replace('"@preprocessing"', '"@evaluation#preprocessing"'))
     assert evaluate["postprocessing"]["transforms"] == renamed
-    for key in ("largest_component_only", "lesions", "test_time_flips"):
-        assert configs["inference"][key] == configs["evaluate"][key]
+    assert configs["inference"]["test_time_flips"] == configs["evaluate"]["test_time_flips"]
+    # the same lesion is chosen while training, by the overlay that evaluates, and by inference
+    *_, chosen = configs["train"]["validate"]["postprocessing"]["transforms"]
+    assert chosen == steps[-1] and configs["train"]["lesions"] == configs["inference"]["lesions"]
     # what the shared `_disabled_` expressions ask: evaluation writes masks alone, inference what the user wants
     assert configs["evaluate"]["outputs"] == ["mask"]
     assert evaluate["writer"]["outputs"] == configs["inference"]["writer"]["outputs"] == "@outputs"
@@ -106,8 +108,6 @@ def test_overlays_change_only_what_train_has(configs):
             "model_card",
             "evaluation_part",
             "outputs",
-            "largest_component_only",
-            "lesions",
             "test_time_flips",
             "threshold_baselines",
             "compare",

@@ -40,10 +40,12 @@ def test_choice(lesions, expected):
 
 
 def test_wrong_choices_say_what_there_is():
-    with pytest.raises(ValueError, match="must be 'largest', 'all', or numbers"):
+    with pytest.raises(ValueError, match="must be 'most_avid', 'largest', 'all', or numbers"):
         chosen_lesions("biggest", [1])
     with pytest.raises(ValueError, match="lesion 4 was asked for, but 3 found: 1, 2, 3"):
         chosen_lesions([1, 4], range(1, 4))
+    with pytest.raises(ValueError, match="'most_avid', but there is no PET here"):
+        chosen_lesions("most_avid", range(1, 4))
     assert chosen_lesions("largest", []) == chosen_lesions([2], []) == []  # nothing found is no mistake of the user
 
 

@@ -84,12 +84,21 @@ def test_the_margin_is_best_for_the_mean_of_the_labelled_patients():
 def test_the_better_kind_of_threshold_is_taken():
     label = ball(14.0)
     bright, faint = 10.0 * label, 4.0 * label
-    rule, dice = choose_rule([(bright, label), (faint, label)], suv=[5.0, 6.0], fractions=[0.5])
+    rule, dice = choose_rule([(bright, label, SPACING), (faint, label, SPACING)], suv=[5.0, 6.0], fractions=[0.5])
     assert (rule.kind, rule.value, dice) == ("fraction", 0.5, 1.0)  # 5 misses the faint one
-    hot = faint + 40.0 * ball(3.0, centre=(5, 5, 5))  # the maximum is elsewhere, as that of a heart
-    rule, dice = choose_rule([(hot, label)], suv=[3.0], fractions=[0.5])
+    hot = faint + 40.0 * ball(3.0, centre=(5, 5, 5))  # the maximum is elsewhere, in something small
+    rule, dice = choose_rule([(hot, label, SPACING)], suv=[3.0], fractions=[0.5])
     assert (rule.kind, rule.value, dice) == ("suv", 3.0, 1.0)
-    assert (rule.mask(hot) == label).all()
+    assert (rule.mask(hot, SPACING) == label).all()
+    assert not rule.mask(np.zeros(label.shape), SPACING).any()
+
+
+def test_a_threshold_keeps_the_avid_lesion_not_the_largest():
+    tumour, atelectasis = ball(8.0, centre=(30, 30, 30)), ball(14.0, centre=(10, 10, 12))
+    rule, dice = choose_rule([(12.0 * tumour + 3.5 * atelectasis, tumour, SPACING)], suv=[3.0], fractions=[])
+    assert dice == 1.0  # 9.5 above 2.5 in 2.1 ml against 1 in 11.5 ml
+    rule, dice = choose_rule([(6.0 * tumour + 3.5 * atelectasis, atelectasis, SPACING)], suv=[3.0], fractions=[])
+    assert dice == 1.0  # 3.5 in 2.1 ml against 1 in 11.5 ml
 
 
 def test_a_seeded_threshold_looks_inside_the_mask_and_keeps_what_touches_it():

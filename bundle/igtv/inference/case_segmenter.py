@@ -28,7 +28,7 @@ class CaseProposal:
 
     Attributes:
         probability: of tumour, (X, Y, Z) float16 in [0, 1].
-        mask: the proposal, boolean, after the post-processing of the bundle (largest part only).
+        mask: the proposal, boolean, after the post-processing of the bundle (one lesion, see `avidity`).
         ct_hu: CT in HU, int16.
         pet_suv: PET in SUVbw (g/ml), float16, interpolated to the CT.
         ct: the CT's file without its voxels: header and affine.

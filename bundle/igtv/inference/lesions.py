@@ -1,6 +1,7 @@
 """Separate lesions of a mask: numbered by size, chosen by the user, measured for the list to choose from."""
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
+
+from .avidity import most_avid
 
 NEIGHBOURS = np.ones((3, 3, 3), bool)  # voxels that share a corner belong together
 LISTED = 20  # lesions in a table; crumbs beyond them help nobody to choose
@@ -30,18 +33,25 @@ def number_lesions(mask: np.ndarray) -> np.ndarray:
     return numbers[parts]
 
 
-def chosen_lesions(lesions: str | int | Iterable[int], found: Collection[int]) -> list[int]:
+def chosen_lesions(
+    lesions: str | int | Iterable[int], found: Collection[int], avid: Callable[[], int] | None = None
+) -> list[int]:
     """The lesions a user means.
 
     Args:
-        lesions: "largest", "all", a number or several ("1,3" or [1, 3]).
+        lesions: "most_avid" (see `avidity`), "largest", "all", a number or several ("1,3" or [1, 3]).
         found: numbers there are, 1 being the largest.
+        avid: gives the most avid one; asked where there are several. None: there is no PET.
 
     Raises:
-        ValueError: for other words, or a number that was not found.
+        ValueError: for other words, a number that was not found, or "most_avid" without PET.
     """
     if lesions == "all" or not found:
         return sorted(found)
+    if lesions == "most_avid" and avid is None:
+        raise ValueError("lesions is 'most_avid', but there is no PET here: choose 'largest', 'all', or numbers.")
+    if lesions == "most_avid":
+        return [avid()] if len(found) > 1 else list(found)
     if lesions == "largest":
         return [min(found)]
     try:
@@ -50,7 +60,9 @@ def chosen_lesions(lesions: str | int | Iterable[int], found: Collection[int]) -
     except (TypeError, ValueError):
         numbers = []
     if not numbers:
-        raise ValueError(f"lesions is {lesions!r}; it must be 'largest', 'all', or numbers such as \"[1,3]\".")
+        raise ValueError(
+            f"lesions is {lesions!r}; it must be 'most_avid', 'largest', 'all', or numbers such as \"[1,3]\"."
+        )
     missing = [number for number in numbers if number not in found]
     if missing:
         raise ValueError(
@@ -64,16 +76,26 @@ class ChooseLesionsd(MapTransform):
     """Keep the chosen lesions of a mask, and hand on the map of all.
 
     Args:
-        keys: key of the mask (1, X, Y, Z), values 0 and 1.
+        keys: key of the mask (1, X, Y, Z), values 0 and 1; for "most_avid" with its geometry (MetaTensor).
         lesions: see `chosen_lesions`.
+        image_key: key of the network's input (2, X', Y', Z') with its geometry, CT and PET, both from -1 to 1; it is
+            read for "most_avid" alone.
+        suv_range: SUVbw (g/ml) of the PET at -1 and 1.
         output_key: key of the map of lesion numbers, of all lesions found, on the same grid.
     """
 
     def __init__(
-        self, keys: KeysCollection, lesions: str | int | Iterable[int] = "largest", output_key: str = "lesions"
+        self,
+        keys: KeysCollection,
+        lesions: str | int | Iterable[int] = "most_avid",
+        image_key: str = "image",
+        suv_range: Sequence[float] = (0.0, 1.0),
+        output_key: str = "lesions",
     ) -> None:
         super().__init__(keys)
         self.lesions = lesions
+        self.image_key = image_key
+        self.suv_range = suv_range
         self.output_key = output_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -81,10 +103,17 @@ class ChooseLesionsd(MapTransform):
         for key in self.key_iterator(result):
             mask = result[key]
             numbers = number_lesions(mask[0].cpu().numpy() != 0)
-            kept = np.isin(numbers, chosen_lesions(self.lesions, range(1, int(numbers.max(initial=0)) + 1)))
-            result[key] = _like(kept[None], mask).to(mask.dtype)
+            found = range(1, int(numbers.max(initial=0)) + 1)
+            chosen = chosen_lesions(self.lesions, found, partial(self._most_avid, numbers, mask, result))
+            result[key] = _like(np.isin(numbers, chosen)[None], mask).to(mask.dtype)
             result[self.output_key] = _like(numbers[None], mask)
         return result
+
+    def _most_avid(self, numbers: np.ndarray, mask: torch.Tensor, data: Mapping[Hashable, Any]) -> int:
+        image = data[self.image_key]
+        low, high = self.suv_range
+        pet_suv = low + (image[1].cpu().numpy().astype(np.float32) + 1) / 2 * (high - low)
+        return most_avid(numbers, mask.affine.cpu().numpy(), pet_suv, image.affine.cpu().numpy())
 
 
 def _like(array: np.ndarray, other: torch.Tensor) -> torch.Tensor:

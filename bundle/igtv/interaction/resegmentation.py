@@ -19,7 +19,7 @@ from .likeness import TissueLikeness
 RADIUS_MM = 40.0  # chosen, as the numbers below, on the 25 training patients of the sarcoma data
 STRENGTH = 10.0
 LOGIT_LIMIT = 3.0
-LOGIT_MARGIN = 0.5  # the proposal may differ from probability > 0.5 (largest part only): its side counts at least this
+LOGIT_MARGIN = 0.5  # the proposal may differ from probability > 0.5 (one lesion of them): its side counts at least this
 BORDERS = 8.0  # a click reaches this many times its distance to the border of the mask so far
 SMALLEST_REACH_MM = 10.0
 OBEYING_RADIUS_MM = 3.0  # this close to a click nothing contradicts it

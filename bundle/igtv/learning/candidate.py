@@ -16,7 +16,7 @@ from .registry import ModelRegistry
 
 EVALUATIONS_DIR, GATE_FILE = "evaluations", "gate.json"
 KEPT_FILES = (METRICS_FILE, "summary.json", "compare.json", "report.html")
-EVALUATION_KEYS = ("device", "scan_backend", "largest_component_only", "test_time_flips")
+EVALUATION_KEYS = ("device", "scan_backend", "lesions", "test_time_flips")
 
 
 def known_evaluation(registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet) -> Path | None:

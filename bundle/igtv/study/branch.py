@@ -191,24 +191,20 @@ class Branch:
         return [
             (init, architecture, number)
             for init in TRAINED
-            for architecture in dict.fromkeys(self.tuned_on(name) for name in names)
+            for architecture in dict.fromkeys(tuned for name in names for tuned in self.tuned_with(name))
             for number in range(len(self.plan.tuning[init]))
             if len(self.plan.tuning[init]) > 1
         ]
 
-    def tuned_on(self, architecture: str) -> str:
-        """Whose tuning settles an architecture's settings.
+    def tuned_with(self, architecture: str) -> list[str]:
+        """Architectures whose tuning settles an architecture's settings, all of them together.
 
-        Each main network and each CNN has its own, as a learning rate found for one side of a comparison favours it;
-        the other ones of ours take that of the main network with the same slice interaction.
+        The main networks share their settings, chosen by the mean over them: a learning rate of its own would be a part
+        of what one of them is found to be better by. A CNN has its own; the other ones of ours take those of the main.
         """
-        plan = self.plan
-        content = plan.architectures[architecture]
-        if architecture in plan.main_architectures or content.get("overlay") is not None:
-            return architecture
-        sim = {name: plan.architectures[name].get("network", {}).get("sim") for name in plan.main_architectures}
-        alike = [name for name, value in sim.items() if value == content.get("network", {}).get("sim")]
-        return (alike or list(plan.main_architectures))[0]
+        foreign = [name for name, content in self.plan.architectures.items() if content.get("overlay") is not None]
+        ours = [name for name in self.plan.main_architectures if name not in foreign]
+        return [architecture] if architecture in foreign or not ours else ours
 
     @property
     def gtv_saw_the_pool(self) -> bool:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..evaluation.baselines import fixed_threshold_mask, fraction_of_max_mask
 from ..evaluation.masks import crop_to_foreground
 from ..evaluation.overlap import dice
+from ..inference.avidity import most_avid
+from ..inference.lesions import number_lesions
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,18 @@ class Threshold:
     kind: str
     value: float
 
-    def mask(self, pet_suv: np.ndarray) -> np.ndarray:
-        """Largest component above the threshold; PET (X, Y, Z) in SUVbw (g/ml)."""
-        make = fixed_threshold_mask if self.kind == "suv" else fraction_of_max_mask
-        return make(pet_suv, self.value)
+    def mask(self, pet_suv: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
+        """The most avid lesion above the threshold, which is also how a network's lesion is chosen.
+
+        Args:
+            pet_suv: PET (X, Y, Z) in SUVbw (g/ml).
+            spacing_mm: voxel size (x, y, z).
+        """
+        numbers = number_lesions(pet_suv > (self.value if self.kind == "suv" else self.value * pet_suv.max()))
+        if not numbers.any():
+            return numbers > 0
+        affine = np.diag([*spacing_mm, 1.0])
+        return numbers == most_avid(numbers, affine, pet_suv, affine)
 
 
 @dataclass(frozen=True)
@@ -69,12 +78,12 @@ def choose_seeded_rule(
 
 
 def choose_rule(
-    cases: Iterable[tuple[np.ndarray, np.ndarray]], suv: Sequence[float], fractions: Sequence[float]
+    cases: Iterable[tuple[np.ndarray, np.ndarray, Sequence[float]]], suv: Sequence[float], fractions: Sequence[float]
 ) -> tuple[Threshold, float]:
     """The threshold with the highest mean Dice.
 
     Args:
-        cases: (PET in SUVbw, boolean reference) of the labelled patients, (X, Y, Z) each.
+        cases: (PET in SUVbw, boolean reference, voxel size in mm) of the labelled patients, volumes (X, Y, Z).
         suv: fixed thresholds to try.
         fractions: fractions of the maximum to try.
 
@@ -84,11 +93,11 @@ def choose_rule(
     Raises:
         ValueError: no case with a reference.
     """
-    return _choose(Threshold, ((label, (pet,)) for pet, label in cases), suv, fractions)
+    return _choose(Threshold, ((label, (pet, spacing)) for pet, label, spacing in cases), suv, fractions)
 
 
 def _choose(make: Callable, cases: Iterable[tuple], suv: Sequence[float], fractions: Sequence[float]) -> tuple:
-    """The rule of kind `make` with the highest mean Dice, and that mean; cases: (reference, images of a rule)."""
+    """The rule of kind `make` with the highest mean Dice, and that mean; cases: (reference, arguments of `mask`)."""
     tried = [make("suv", float(value)) for value in suv] + [make("fraction", float(value)) for value in fractions]
     table = [
         [dice(*crop_to_foreground(rule.mask(*images), label)) for rule in tried]

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .branch import Branch
 from .plan import LONG, TRAINED
 from .store import load_json, save_json
@@ -15,9 +17,9 @@ TUNING_FILE = "tuning.json"
 def run_tuning(branch: Branch, runner: UnitRunner, architectures: Sequence[str]) -> None:
     """Train every candidate once and write `tuning.json`: the candidates, their Dice, which one was taken.
 
-    The candidate with the highest best validation Dice is taken, the earlier one of equals. Scratch and pre-trained
-    choose apart, and every main network and CNN for itself (`Branch.tuned_on`). Where a candidate failed nothing is
-    chosen, and the arms that wait for it are left out.
+    The candidate with the highest best validation Dice is taken, the earlier one of equals; of the main networks, which
+    are compared with each other, the one with the highest mean over them (`Branch.tuned_with`). Scratch and pre-trained
+    choose apart. Where a candidate failed nothing is chosen, and the arms that wait for it are left out.
 
     Args:
         branch: of the study.
@@ -28,15 +30,19 @@ def run_tuning(branch: Branch, runner: UnitRunner, architectures: Sequence[str])
     results = dict(zip(units, runner.run(list(units.values()), f"tuning {branch.home}"), strict=True))
     table: dict[str, Any] = dict(load_json(_path(branch)) or {})
     for init in TRAINED:
-        for architecture in dict.fromkeys(branch.tuned_on(name) for name in architectures):
-            candidates = branch.plan.tuning[init]
-            if any(result is None for key, result in results.items() if key[:2] == (init, architecture)):
-                continue  # one of its candidates failed: the choice waits until all of them have been seen
-            dice = [_dice(results.get((init, architecture, number))) for number in range(len(candidates))]
-            best = max(range(len(candidates)), key=lambda number, dice=dice: (dice[number], -number), default=None)
-            table[f"{init}_{architecture}"] = {
+        candidates = branch.plan.tuning[init]
+        tuned = list(dict.fromkeys(name for asked in architectures for name in branch.tuned_with(asked)))
+        dice = {name: [_dice(results.get((init, name, k))) for k in range(len(candidates))] for name in tuned}
+        for name in tuned:
+            together = branch.tuned_with(name)
+            if any(result is None for key, result in results.items() if key[0] == init and key[1] in together):
+                continue  # one of the candidates failed: the choice waits until all of them have been seen
+            mean = np.mean([dice[other] for other in together], axis=0)
+            best = int(mean.argmax()) if len(candidates) else None
+            table[f"{init}_{name}"] = {
                 "candidates": list(candidates),
-                "validation_dice": dice,
+                "validation_dice": dice[name],
+                "mean_validation_dice": mean.tolist(),
                 "chosen": best,
                 "settings": {} if best is None else dict(candidates[best]),
             }
@@ -54,10 +60,10 @@ def chosen_settings(branch: Branch) -> Mapping[str, dict[str, Any]]:
         raise FileNotFoundError(f"{_path(branch)} is missing: run the stage tuning first")
     kinds = {init: init for init in TRAINED} | {LONG: "scratch"}  # the long training takes what the short one chose
     return {
-        f"{init}_{name}": table[f"{kind}_{branch.tuned_on(name)}"]["settings"]
+        f"{init}_{name}": table[f"{kind}_{branch.tuned_with(name)[0]}"]["settings"]
         for init, kind in kinds.items()
         for name in branch.plan.architectures
-        if f"{kind}_{branch.tuned_on(name)}" in table
+        if f"{kind}_{branch.tuned_with(name)[0]}" in table
     }
 
 

@@ -103,9 +103,9 @@ def test_margin(folder: Path, work: Mapping[str, Any], device: str) -> dict[str,
 
 def test_threshold(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
     """The PET threshold that is best for the labelled cases. `work`: `training`, `cases`, `suv`, `fractions`."""
-    labelled = ((_pet(case), load_label(case)[0]) for case in work["training"])
+    labelled = ((_pet(case), *load_label(case)) for case in work["training"])
     rule, training_dice = choose_rule(labelled, work["suv"], work["fractions"])
-    made = _measure(folder, work["cases"], lambda case: rule.mask(_pet(case)))
+    made = _measure(folder, work["cases"], lambda case: rule.mask(_pet(case), load_label(case)[1]))
     return made | {"chosen": asdict(rule), "training_dice": training_dice}
 
 
