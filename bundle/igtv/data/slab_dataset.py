@@ -16,6 +16,7 @@ from monai.utils import convert_to_tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from .slab_breathing import RandomBreathing, SlabMotion, moved_label
 from .slab_sampling import KINDS, TumourMap, choose_place
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class SlabDataset(Dataset):
         end_radius: slices on both sides of the tumour's last slice that an `end` slab holds if it is long enough.
         augmentation: random transform of `{"image", "label", "case"}` (tensors as above), a MONAI `Randomizable` such
             as a `Compose`; None for none.
+        breathing: puts a motion into samples; None for none.
         margin: pixels that are cut in addition on every in-plane side and handed to the augmentation, so that a
             rotation brings in real tissue; the sample is cropped back to `patch_size` afterwards.
         seed: of all choices.
@@ -66,6 +68,7 @@ class SlabDataset(Dataset):
         free_probability: float = 0.2,
         end_radius: int = 2,
         augmentation: Randomizable | None = None,
+        breathing: RandomBreathing | None = None,
         margin: int = 0,
         seed: int = 0,
         background: float = -1.0,
@@ -91,6 +94,7 @@ class SlabDataset(Dataset):
         self.num_slices = int(num_slices)
         self.end_radius = int(end_radius)
         self.augmentation = augmentation
+        self.breathing = breathing or RandomBreathing(probability=0.0)
         self.margin = int(margin)
         self.seed = int(seed)
         self.background = float(background)
@@ -111,11 +115,15 @@ class SlabDataset(Dataset):
         image, label, tumour_map = self._volumes[self._case_number(index)]
         kind = KINDS[random.choice(len(KINDS), p=self.probabilities)]
         size = (self.patch_size[0], self.patch_size[1], self.num_slices)
+        motion = self.breathing.draw(random)
+        if motion is not None:
+            label = torch.from_numpy(moved_label(label[0].numpy(), motion))[None]
+            tumour_map = tumour_map.with_label(label[0].numpy())
         place = choose_place(label[0].numpy(), tumour_map, size, kind, self.end_radius, random)
         start = (place.start[0] - self.margin, place.start[1] - self.margin, place.start[2])
         size = (size[0] + 2 * self.margin, size[1] + 2 * self.margin, size[2])
         sample = {
-            "image": cut_slab(image, start, size, self.background),
+            "image": self._cut_image(image, start, size, motion),
             "label": cut_slab(label, start, size, 0.0),
             "case": self.data[self._case_number(index)]["case"],
             "kind": place.kind,
@@ -126,6 +134,17 @@ class SlabDataset(Dataset):
         for key in ("image", "label"):
             sample[key] = _centre_crop(sample[key], self.patch_size).contiguous()
         return sample
+
+    def _cut_image(self, image: torch.Tensor, start, size, motion: SlabMotion | None) -> torch.Tensor:
+        """CT as it is; PET averaged over the time that the tissue spends where."""
+        slab = cut_slab(image, start, size, self.background)
+        if motion is not None:
+            shifted = [
+                share * cut_slab(image[1:], (*start[:2], start[2] - shift), size, self.background)[0]
+                for shift, share in motion.time_share.items()
+            ]
+            slab[1] = torch.stack(shifted).sum(0)
+        return slab
 
     @property
     def memory_mb(self) -> float:

@@ -46,13 +46,22 @@ class TumourMap:
             pet: (H, W, S) uptake, in any scaling.
             label: (H, W, S), tumour where above 0.
         """
-        tumour_slices = np.flatnonzero(label.any(axis=(0, 1)))
-        is_first = np.diff(tumour_slices, prepend=-2) > 1
-        is_last = np.diff(tumour_slices, append=label.shape[2] + 1) > 1
-        end_slices = np.concatenate([tumour_slices[is_first], tumour_slices[is_last]])
         hot = np.argwhere((pet > np.percentile(pet, HOT_PERCENTILE)) & (label == 0))
         step = max(1, len(hot) // HOT_VOXELS)
-        return cls(tumour_slices, end_slices, hot[::step][:HOT_VOXELS])
+        return cls(*_tumour_and_end_slices(label), hot[::step][:HOT_VOXELS])
+
+    def with_label(self, label: np.ndarray) -> "TumourMap":
+        """The same case with another label (H, W, S) that covers the old one; hot voxels stay where they were."""
+        hot = self.hot_voxels[label[tuple(self.hot_voxels.T)] == 0]
+        return TumourMap(*_tumour_and_end_slices(label), hot)
+
+
+def _tumour_and_end_slices(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slices of a label (H, W, S) that hold tumour, and the last ones of every run of them."""
+    tumour_slices = np.flatnonzero(label.any(axis=(0, 1)))
+    is_first = np.diff(tumour_slices, prepend=-2) > 1
+    is_last = np.diff(tumour_slices, append=label.shape[2] + 1) > 1
+    return tumour_slices, np.concatenate([tumour_slices[is_first], tumour_slices[is_last]])
 
 
 def choose_place(
