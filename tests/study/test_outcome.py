@@ -159,7 +159,9 @@ def test_comparisons_change_one_thing_at_a_time(choices):
     assert ("fusion", "scratch_cipa_none", "scratch_rectified_none") in found
     assert ("our network or a CNN", "pretrained_rectified_A", "pretrained_segresnet") in found
     assert ("learning from IGTV", "pretrained_rectified_A", "margin_rectified_A") in found
-    assert sum(question == "slice interaction" for question, *_ in found) == 4
+    assert ("learning from IGTV", "moved_rectified_A", "moved_zero_shot_rectified_A") in found
+    assert ("pre-training with breathing", "moved_rectified_none", "scratch_long_rectified_none") in found
+    assert sum(question == "slice interaction" for question, *_ in found) == 2 * 2 + 1
     rows = rows_of("scratch_cipa_A", {0: [0.5, 0.6]}) + rows_of("scratch_cipa_none", {0: [0.4, 0.5]})
     table = compare_all(plan, rows, [10])
     assert {(entry["first"], entry["second"]) for entry in table} == {("scratch_cipa_A", "scratch_cipa_none")}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from igtv.study.branch import Branch
 from igtv.study.cost import measured_cost, placeholder_data, projected_hours, study_size
-from igtv.study.plan import TRAINED, plan_from
+from igtv.study.plan import TRAINED, plan_from, split_arm
 from igtv.study.store import save_json
 from igtv.study.tuning import TUNING_FILE, chosen_settings
 
@@ -18,7 +18,7 @@ def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
     assert plan.scratch_steps >= plan.finetuning_steps
     assert plan.pretraining_phantom_settings["amplitude_median_mm"] is None  # GTV cases hardly move
     assert {rule["name"]: rule["hoped"] for rule in plan.hypotheses} == {"H1": 0.08, "H2": 0.05}
-    assert len(plan.tuning["scratch"]) == len(plan.tuning["pretrained"])  # as many tries for both
+    assert len({len(plan.tuning[init]) for init in TRAINED}) == 1  # as many tries for all
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,25 @@ def test_every_seed_of_a_main_network_has_a_pretraining_of_its_own(choices, tmp_
     plan = plan_from(choices("full"))
     branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
     for cell in branch.network_cells():
-        if cell.arm.startswith("pretrained_"):
+        init, architecture = split_arm(cell.arm)
+        if init in ("pretrained", "moved"):
             (source,) = branch.arm(cell, {}).needs
-            own = cell.seed if cell.arm.split("_", 1)[1] in plan.main_architectures else 0
+            own = cell.seed if architecture in plan.main_architectures else 0
             assert source.name.endswith(f"/seed{own}") and source.work["seed"] == own
-    assert len(branch.pretrainings()) == 2 * 3 + 3
+            assert ("/pretraining_moved/" in source.name) is (init == "moved")
+    assert len(branch.pretrainings()) == 2 * 2 * 3 + 3
     assert branch.candidate("pretrained", "rectified_A", 0).needs == (branch.pretraining("rectified_A", 0),)
+
+
+def test_a_pretraining_with_breathing_differs_in_the_breathing_and_in_what_it_segments(choices, tmp_path):
+    plan = plan_from(choices("full"))
+    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    still, moved = (branch.pretraining("rectified_A", 1, moved).work for moved in (False, True))
+    assert moved["settings"] == {**still["settings"], "breathing_probability": 1.0}
+    assert (still["task"], moved["task"]) == ("gtv", "igtv") and moved["training"] == still["training"]
+    assert split_arm("moved_zero_shot_rectified_A") == ("moved_zero_shot", "rectified_A")
+    assert split_arm("moved_rectified_A") == ("moved", "rectified_A")
+    assert "moved_cipa_A" not in plan.arms() and "moved_rectified_none" in plan.arms()
 
 
 def test_the_long_control_has_all_the_steps_and_the_settings_of_scratch(choices, tmp_path):
@@ -104,9 +117,9 @@ def test_grid_is_full_at_the_main_size_and_holds_the_main_arms_elsewhere(choices
     plan = plan_from(choices("full"))
     branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
     cells = branch.network_cells()
-    assert sum(cell.size == 10 for cell in cells) == (2 * 5 + 1) * 3
-    assert sum(cell.size != 10 for cell in cells) == 2 * 2 * 3 * 3
-    assert len(branch.candidates()) == 3 * 2 * 2  # the main networks and the CNN, two inits, two candidates each
+    assert sum(cell.size == 10 for cell in cells) == (2 * 5 + 2 + 1) * 3
+    assert sum(cell.size != 10 for cell in cells) == 3 * 2 * 3 * 3
+    assert len(branch.candidates()) == (2 * 3 + 2) * 2  # main networks: three starts, the CNN two; two candidates each
     assert branch.tuned_with("segresnet") == ["segresnet"]
     for name in ("rectified_A", "rectified_none", "cipa_A", "cipa_none"):
         assert branch.tuned_with(name) == ["rectified_A", "rectified_none"]
@@ -136,10 +149,11 @@ def test_size_of_the_full_study(choices, tmp_path):
     plan = plan_from(choices("full"))
     branch = Branch("A", plan, placeholder_data(plan, "A", plan.testing_cases), tmp_path, plan.sizes, plan.recipe)
     size = study_size(plan, [branch])
-    arms = 5 * 2 * 3 + 2 * 2 * 3 * 3
-    pretrainings = 2 * 3 + 3  # of the main networks one per seed
+    scratch = 5 * 3 + 2 * 3 * 3
+    pretrained, moved = scratch, 2 * 3 + 2 * 3 * 3  # with breathing the main networks alone
+    pretrainings = 2 * 3 * 2 + 3  # of the main networks two per seed
     long = 3  # the control of the first hypothesis, with the steps of a pre-training and of a fine-tuning
-    assert size["trainings"] == pretrainings + arms + long + 12 + 1
-    scratch, pretrained = arms // 2 + 6 + 1, arms // 2 + 6  # tuning, and the calibration's
-    steps = (pretrainings + long) * plan.pretraining_steps + (pretrained + long) * plan.finetuning_steps
+    assert size["trainings"] == pretrainings + scratch + pretrained + moved + long + 16 + 1
+    scratch, tuned = scratch + 6 + 1, pretrained + 6 + moved + 4  # tuning, and the calibration's
+    steps = (pretrainings + long) * plan.pretraining_steps + (tuned + long) * plan.finetuning_steps
     assert size["steps"] == steps + scratch * plan.scratch_steps

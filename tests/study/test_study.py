@@ -39,7 +39,8 @@ def finished(tmp_path_factory, study_choices):
     some = {"run_sizes": [2], "run_architectures": ["rectified_A"], "accept_calibration": True}
     part = run_study(folder, STAGES, **some, **MACHINE, **study_choices)["data"]["A"]
     assert {entry["size"] for entry in part["arms"] if entry["arm"] == "threshold"} == {2}
-    assert set(part["tuning"]) == {"A/scratch_rectified_A", "A/pretrained_rectified_A"}
+    starts = ("scratch", "pretrained", "moved")  # of both main networks, which choose together
+    assert set(part["tuning"]) == {f"A/{start}_rectified_{sim}" for start in starts for sim in ("A", "none")}
     first, second = part["decisions"]  # 2 is the main size
     assert not first["missing"] and first["verdict"] != "incomplete" == second["verdict"]
     return folder, run_study(folder, STAGES, accept_calibration=True, **MACHINE, **study_choices)
@@ -48,13 +49,14 @@ def finished(tmp_path_factory, study_choices):
 def test_every_cell_of_the_grid_is_tested(finished, study_choices):
     folder, findings = finished
     table = findings["data"]["A"]
-    assert table["network_tests"] == {"done": 2 * 2 * 2 + 1, "of": 2 * 2 * 2 + 1} and not findings["failures"]
+    assert table["network_tests"] == {"done": 3 * 2 * 2 + 1, "of": 3 * 2 * 2 + 1} and not findings["failures"]
     with open(folder / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     arms = {(row["arm"], row["size"]) for row in rows}
     assert ("zero_shot_rectified_A", "0") in arms and ("margin_rectified_none", "1") in arms
+    assert {("moved_zero_shot_rectified_A", "0"), ("moved_rectified_none", "2")} <= arms
     assert {("scratch_rectified_A", "1"), ("pretrained_rectified_none", "2"), ("threshold", "2")} <= arms
-    assert len(rows) == (8 + 1 + 2 + 4 + 4 + 2) * study_choices["testing_cases"]
+    assert len(rows) == (12 + 1 + 2 * 2 + 4 + 4 + 2) * study_choices["testing_cases"]
     assert {entry["metric"] for entry in table["comparisons"]} >= {"dice", "dice_ends", "coverage"}
     assert [decision["name"] for decision in table["decisions"]] == ["H1", "H2"]
     assert json.loads((folder / "study.json").read_text())["cost"]["full_study"]["A"]["trainings"] > 60

@@ -24,7 +24,7 @@ class KnownResults:
 
 @pytest.fixture
 def branch(choices, tmp_path):
-    tuning = {"seed": 100, "scratch": [HIGH, LOW], "pretrained": [HIGH, LOW]}
+    tuning = {"seed": 100, "scratch": [HIGH, LOW], "pretrained": [HIGH, LOW], "moved": [HIGH]}
     plan = plan_from(choices("full", tuning=tuning))
     return Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
 

@@ -9,7 +9,7 @@ from ..learning.work import CONFIGS_DIR
 from ..training.checkpoint_keeper import BEST_NAME
 from .data import BREATHING, Case, StudyData
 from .masks import MASKS_FILE
-from .plan import LONG, SCRATCH, TRAINED, StudyPlan, split_arm
+from .plan import LONG, MOVED, SCRATCH, TRAINED, StudyPlan, split_arm
 from .store import load_json
 from .subsets import labelled_subset
 from .units import Unit
@@ -62,29 +62,40 @@ class Branch:
         self.configs_dir = copied if copied.is_dir() else CONFIGS_DIR
         self.sizes, self.recipe = list(sizes), dict(recipe)
 
-    def pretraining(self, architecture: str, seed: int) -> Unit:
+    def pretraining(self, architecture: str, seed: int, moved: bool = False) -> Unit:
         """Training on the GTV cases: of the main networks one per seed, of each other network the first seed's.
 
         Two networks of which each was pre-trained once cannot be told from two runs of the same network.
+
+        Args:
+            architecture: name of the network.
+            seed: of the arm that starts from it.
+            moved: with breathing put into the samples, so that what is learned is an IGTV.
         """
         plan = self.plan
         own = architecture in plan.main_architectures and seed in plan.seeds
         seed = seed if own else plan.seeds[0]
         return self._training(
-            f"pretraining/{architecture}/seed{seed}",
+            f"pretraining{'_moved' if moved else ''}/{architecture}/seed{seed}",
             architecture,
             plan.pretraining_steps,
-            plan.pretraining_settings,
+            {**plan.pretraining_settings, **(plan.moved_settings if moved else {})},
             seed,
             self.data.pretraining,
             self.data.pretraining_validation,
-            task="gtv",
+            task="igtv" if moved else "gtv",
         )
 
     def pretrainings(self, architectures: Iterable[str] | None = None) -> list[Unit]:
         """Trainings on the GTV cases, of some architectures or of all."""
         names = self.plan.architectures if architectures is None else architectures
-        units = [self.pretraining(name, seed) for name in names for seed in self.plan.seeds]
+        units = [
+            self.pretraining(name, seed, init == MOVED)
+            for name in names
+            for init in self.plan.starts(name)
+            if init not in SCRATCH
+            for seed in self.plan.seeds
+        ]
         return list({unit.name: unit for unit in units}.values())
 
     def arm(self, cell: Cell, settings: Mapping[str, Any]) -> Unit:
@@ -107,9 +118,9 @@ class Branch:
         settings = next(iter(self.plan.tuning["scratch"]), {})
         return self._learning(f"calibration/{cell.name}", cell, settings, cases["training"], cases["validation"])
 
-    def predict(self, architecture: str, seed: int, name: str, cases: Sequence[Case]) -> Unit:
-        """Masks of the GTV model of a seed."""
-        source = self.pretraining(architecture, seed)
+    def predict(self, architecture: str, seed: int, name: str, cases: Sequence[Case], moved: bool = False) -> Unit:
+        """Masks of the GTV model of a seed; `moved` as in `pretraining`."""
+        source = self.pretraining(architecture, seed, moved)
         work = self._segmentation(source, architecture, cases)
         return Unit(f"{self.home}/{name}", "predict", work, (source,))
 
@@ -177,6 +188,7 @@ class Branch:
             for size in sorted(self.sizes, key=lambda size: size != plan.main_size)
             for init in TRAINED
             for architecture in self.plan.architectures
+            if init in plan.starts(architecture)
             if size == self.plan.main_size or architecture in self.plan.main_architectures
             for seed in self.plan.seeds
         ]
@@ -192,6 +204,7 @@ class Branch:
             (init, architecture, number)
             for init in TRAINED
             for architecture in dict.fromkeys(tuned for name in names for tuned in self.tuned_with(name))
+            if init in self.plan.starts(architecture)
             for number in range(len(self.plan.tuning[init]))
             if len(self.plan.tuning[init]) > 1
         ]
@@ -235,6 +248,7 @@ class Branch:
         plan, scratch = self.plan, init in SCRATCH
         steps = {
             "pretrained": plan.finetuning_steps,
+            MOVED: plan.finetuning_steps,
             "scratch": plan.scratch_steps,
             LONG: plan.pretraining_steps + plan.finetuning_steps,
         }
@@ -247,7 +261,7 @@ class Branch:
             cell.seed,
             training,
             validation,
-            start=None if scratch else self.pretraining(architecture, cell.seed),
+            start=None if scratch else self.pretraining(architecture, cell.seed, init == MOVED),
         )
 
     def _training(

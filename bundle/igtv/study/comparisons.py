@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .outcome import OUTCOMES, Row, choose_rows, comparable, paired_outcome
-from .plan import LONG, TRAINED, UNTRAINED, StudyPlan
+from .plan import LONG, MOVED, UNTRAINED, StudyPlan
 
 
 def pairs(plan: StudyPlan) -> Iterator[tuple[str, str, str]]:
@@ -15,20 +15,23 @@ def pairs(plan: StudyPlan) -> Iterator[tuple[str, str, str]]:
     for name in plan.main_architectures:
         yield "pre-training, equal steps", f"pretrained_{name}", f"{LONG}_{name}"
         yield "longer training", f"{LONG}_{name}", f"scratch_{name}"
+        for second in ("scratch", LONG, "pretrained"):
+            yield "pre-training with breathing", f"{MOVED}_{name}", f"{second}_{name}"
     for question, changed, value, other in (
         ("slice interaction", "sim", "none", "fusion"),
         ("fusion", "fusion", "rectified", "sim"),
     ):
         for name, second in _partners(networks, changed, value, other):
-            for init in TRAINED:
+            for init in plan.starts(name):
                 yield question, f"{init}_{name}", f"{init}_{second}"
     main = plan.main_architectures[0]
     for arm in plan.arms():
         if arm.startswith(UNTRAINED) and (arm in ("threshold", "perfect_gtv") or arm.endswith(main)):
             yield "learning from IGTV", f"pretrained_{main}", arm
+            yield "learning from IGTV", f"{MOVED}_{main}", arm
     for name, content in plan.architectures.items():
         if content.get("overlay") is not None:
-            for init in TRAINED:
+            for init in plan.starts(name):
                 yield "our network or a CNN", f"{init}_{main}", f"{init}_{name}"
 
 

@@ -63,8 +63,9 @@ def study_size(plan: StudyPlan, branches: Sequence[Branch], with_calibration: bo
         units += [branch.candidate(*candidate) for candidate in branch.candidates()]
         trainings += len(units)
         steps += sum(unit.work["steps"] for unit in units)
-        masks = len(followed.main_architectures) * len(followed.seeds)
-        masks *= len(branch.data.testing) + len(branch.data.validation if branch.gtv_saw_the_pool else branch.data.pool)
+        known = branch.data.validation if branch.gtv_saw_the_pool else branch.data.pool
+        gtv_models = len(followed.main_architectures) * len(followed.seeds)
+        masks = gtv_models * (2 * len(branch.data.testing) + len(known))  # as they are, and pre-trained with breathing
         tested += len(cells) * len(branch.data.testing) + masks
     if with_calibration:
         trainings, steps = trainings + 1, steps + plan.scratch_steps

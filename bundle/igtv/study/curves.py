@@ -9,11 +9,18 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from ..files import replacing
 from .outcome import TITLES, Row, arm_summary, choose_rows
-from .plan import TRAINED, StudyPlan
+from .plan import MOVED, TRAINED, StudyPlan
 
 PANELS = ("dice", "dice_superior_end", "dice_inferior_end")
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown")
-GREYS = {"zero_shot": "0.55", "margin": "0.3", "seeded_threshold": "0.45", "threshold": "0.7", "perfect_gtv": "0.15"}
+GREYS = {
+    "zero_shot": "0.55",
+    "moved_zero_shot": "0.62",
+    "margin": "0.3",
+    "seeded_threshold": "0.45",
+    "threshold": "0.7",
+    "perfect_gtv": "0.15",
+}
 SHIFT = 1.035  # of one arm against the next along the logarithmic axis
 
 
@@ -55,12 +62,11 @@ def _styles(plan: StudyPlan) -> dict[str, dict]:
             styles[arm] = {"color": GREYS[kind], "ls": ":", "marker": "."}
     for colour, name in zip(COLOURS, plan.main_architectures, strict=False):
         for init in reversed(TRAINED):
-            filled = init == "pretrained"
             styles[f"{init}_{name}"] = {
                 "color": colour,
-                "ls": "-" if filled else "--",
-                "marker": "o",
-                "mfc": colour if filled else "white",
+                "ls": "--" if init == "scratch" else "-",
+                "marker": "s" if init == MOVED else "o",
+                "mfc": "white" if init == "scratch" else colour,
             }
     return styles
 

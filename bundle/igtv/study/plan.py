@@ -14,7 +14,10 @@ OWN_SETTINGS = frozenset({"output_dir", "model_path", "dataset_dir", "datalist",
 LONG = "scratch_long"  # from scratch, for the steps of pre-training and fine-tuning together
 RULE_ARMS = ("first", "second", "control")
 SCRATCH = ("scratch", LONG)
-TRAINED, AFTER_GTV = ("scratch", "pretrained"), ("zero_shot", "margin", "seeded_threshold")
+MOVED = "moved"  # as "pretrained", from a pre-training on GTV cases into whose samples breathing is put
+MOVED_ZERO_SHOT = "moved_zero_shot"
+TRAINED = ("scratch", "pretrained", MOVED)
+AFTER_GTV = ("zero_shot", MOVED_ZERO_SHOT, "margin", "seeded_threshold")
 UNTRAINED = (*AFTER_GTV, "threshold", "perfect_gtv")
 
 
@@ -44,8 +47,10 @@ class StudyPlan:
         breathing_with_phantom: pre-train on the phantom's GTV cases too in Data B.
         recipe: keys of train.json that all trainings of the study share; `breathing_recipe` what differs in Data B.
         pretraining_steps, finetuning_steps, scratch_steps: optimisation steps of a training.
-        pretraining_settings, finetuning_settings, scratch_settings: keys of one kind of training alone.
-        tuning: {"seed", "scratch": [settings, ...], "pretrained": [...]}: candidates, chosen by validation Dice.
+        pretraining_settings, moved_settings, finetuning_settings, scratch_settings: keys of one kind of training alone;
+            those of `moved` come on top of those of the pre-training.
+        tuning: {"seed", "scratch": [settings, ...], "pretrained": [...], "moved": [...]}: candidates, chosen by
+            validation Dice.
         threshold_suv, threshold_fractions: PET thresholds to choose from, SUV and fractions of the maximum.
         margins_si_mm, margins_in_plane_mm: margins around the GTV to choose from.
         expected: of the calibration: measure -> [lowest, highest].
@@ -82,6 +87,7 @@ class StudyPlan:
     finetuning_steps: int
     scratch_steps: int
     pretraining_settings: Mapping[str, Any]
+    moved_settings: Mapping[str, Any]
     finetuning_settings: Mapping[str, Any]
     scratch_settings: Mapping[str, Any]
     tuning: Mapping[str, Any]
@@ -125,8 +131,12 @@ class StudyPlan:
         """Names of all arms, simple ones first."""
         names = ["threshold", "perfect_gtv"]
         names += [f"{kind}_{name}" for kind in AFTER_GTV for name in self.main_architectures]
-        names += [f"{kind}_{name}" for kind in TRAINED for name in self.architectures]
+        names += [f"{kind}_{name}" for kind in TRAINED for name in self.architectures if kind in self.starts(name)]
         return names + [f"{LONG}_{name}" for name in self.main_architectures]
+
+    def starts(self, architecture: str) -> list[str]:
+        """How an architecture is trained, of `TRAINED`: only the main ones also from the GTV cases with breathing."""
+        return [init for init in TRAINED if init != MOVED or architecture in self.main_architectures]
 
     def long_architectures(self) -> list[str]:
         """Main networks whose long training from scratch a hypothesis names, as control or otherwise."""
@@ -174,10 +184,13 @@ class StudyPlan:
         for name in ("train.json", "finetune.json"):
             content = json.loads((CONFIGS_DIR / name).read_text(encoding="utf-8"))
             known |= {key.lstrip("+").split("#")[0] for key in content}
+        missing = [kind for kind in TRAINED if kind not in self.tuning]
+        if missing:
+            raise ValueError(f"tuning has no candidates of {', '.join(missing)}: give a list, [{{}}] for no change")
         candidates = {f"tuning[{kind!r}]": entry for kind in TRAINED for entry in self.tuning.get(kind, ())}
         named = {
             name: getattr(self, name)
-            for name in (*(f"{kind}_settings" for kind in ("pretraining", "finetuning", "scratch")), "recipe")
+            for name in (*(f"{kind}_settings" for kind in ("pretraining", "moved", "finetuning", "scratch")), "recipe")
         }
         named |= candidates | {"breathing_recipe": self.breathing_recipe}
         for name, settings in named.items():
@@ -192,7 +205,7 @@ class StudyPlan:
 
 def split_arm(arm: str) -> tuple[str, str | None]:
     """How an arm begins ("scratch", "pretrained", "zero_shot", ...) and its architecture, None without a network."""
-    kinds = (LONG, *TRAINED, *AFTER_GTV)
+    kinds = (LONG, *AFTER_GTV, *TRAINED)
     kind = next((kind for kind in kinds if arm.startswith(f"{kind}_")), arm)
     return kind, arm.removeprefix(f"{kind}_") if kind != arm else None
 

@@ -18,7 +18,7 @@ from .end_pictures import pictured_cases, save_end_slices
 from .masks import MASKS_FILE, load_masks
 from .outcome import OUTCOMES, Row, arm_summary, choose_rows, read_test
 from .page import render_page
-from .plan import TRAINED, StudyPlan
+from .plan import SCRATCH, TRAINED, StudyPlan, split_arm
 from .store import load_json, save_json
 from .tuning import TUNING_FILE, chosen_settings
 from .units import RESULT_FILE, Unit, UnitRunner
@@ -102,7 +102,6 @@ def _tables(folder: Path, branches: Sequence[Branch], findings: Findings) -> dic
         for name, done in tests.items()
         for cell, unit in done.items()
     }
-    trained = tuple(f"{init}_" for init in TRAINED)
     return {
         "rows": rows,
         "licence": branches[0].data.licence,
@@ -111,7 +110,7 @@ def _tables(folder: Path, branches: Sequence[Branch], findings: Findings) -> dic
         "patients_tested": len(patients),
         "cases_tested": len(testing),
         "network_tests": {
-            "done": sum(cell.arm.startswith(trained) for done in tests.values() for cell in done),
+            "done": sum(split_arm(cell.arm)[0] in (*SCRATCH, *TRAINED) for done in tests.values() for cell in done),
             "of": sum(len(branch.network_cells()) for branch in branches),
         },
         "arms": _arm_table(plan, rows, sizes),

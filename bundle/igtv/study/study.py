@@ -17,7 +17,7 @@ from ..learning.work import CONFIGS_DIR
 from .branch import CONFIGS_COPY, Branch, Cell, breathing_branches
 from .calibration import CALIBRATION_FILE, calibrate
 from .data import BREATHING, PHANTOM, breathing_data, phantom_data
-from .plan import StudyPlan, plan_from, split_arm
+from .plan import MOVED_ZERO_SHOT, StudyPlan, plan_from, split_arm
 from .registration import (
     NotRegistered,
     content_digest,
@@ -292,6 +292,10 @@ class Study:
             predictions[name] += [known, masks]
             zero = Cell(f"zero_shot_{name}", 0, seed)
             tests[zero] = branch.test_masks(masks, f"test/{zero.name}", data.testing)
+            moved = Cell(f"{MOVED_ZERO_SHOT}_{name}", 0, seed)
+            tests[moved] = branch.test(
+                branch.pretraining(name, seed, moved=True), name, f"test/{moved.name}", data.testing
+            )
             after = {"margin": branch.test_margin, "seeded_threshold": branch.test_seeded_threshold}
             for (kind, test), size in product(after.items(), branch.sizes_after_gtv):
                 cell = Cell(f"{kind}_{name}", size, seed)
