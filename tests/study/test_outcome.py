@@ -154,17 +154,17 @@ def test_a_gain_bought_with_a_loss_is_no_support():
 def test_comparisons_change_one_thing_at_a_time(choices):
     plan = plan_from(choices("full"))
     found = set(pairs(plan))
-    assert ("pre-training", "pretrained_cipa_A", "scratch_cipa_A") in found
-    assert ("slice interaction", "pretrained_rectified_A", "pretrained_rectified_none") in found
+    assert ("pre-training", "pretrained_cipa_B", "scratch_cipa_B") in found
+    assert ("slice interaction", "pretrained_rectified_B", "pretrained_rectified_none") in found
     assert ("fusion", "scratch_cipa_none", "scratch_rectified_none") in found
-    assert ("our network or a CNN", "pretrained_rectified_A", "pretrained_segresnet") in found
-    assert ("learning from IGTV", "pretrained_rectified_A", "margin_rectified_A") in found
-    assert ("learning from IGTV", "moved_rectified_A", "moved_zero_shot_rectified_A") in found
+    assert ("our network or a CNN", "pretrained_rectified_B", "pretrained_segresnet") in found
+    assert ("learning from IGTV", "pretrained_rectified_B", "margin_rectified_B") in found
+    assert ("learning from IGTV", "moved_rectified_B", "moved_zero_shot_rectified_B") in found
     assert ("pre-training with breathing", "moved_rectified_none", "scratch_long_rectified_none") in found
-    assert sum(question == "slice interaction" for question, *_ in found) == 2 * 2 + 1
-    rows = rows_of("scratch_cipa_A", {0: [0.5, 0.6]}) + rows_of("scratch_cipa_none", {0: [0.4, 0.5]})
+    assert sum(question == "slice interaction" for question, *_ in found) == 3 * 2 + 1
+    rows = rows_of("scratch_cipa_B", {0: [0.5, 0.6]}) + rows_of("scratch_cipa_none", {0: [0.4, 0.5]})
     table = compare_all(plan, rows, [10])
-    assert {(entry["first"], entry["second"]) for entry in table} == {("scratch_cipa_A", "scratch_cipa_none")}
+    assert {(entry["first"], entry["second"]) for entry in table} == {("scratch_cipa_B", "scratch_cipa_none")}
     assert [entry["metric"] for entry in table] == list(OUTCOMES)
 
 

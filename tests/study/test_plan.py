@@ -14,10 +14,13 @@ def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
     plan = plan_from(choices("full"))
     assert list(plan.sizes) == [5, 10, 20, 40] and plan.main_size == 10
     assert len(plan.seeds) >= 3 and plan.testing_cases >= 100
-    assert set(plan.architectures) == {"rectified_A", "rectified_none", "cipa_A", "cipa_none", "segresnet"}
+    assert set(plan.architectures) == {
+        *("rectified_B", "rectified_A", "rectified_none"),
+        *("cipa_B", "cipa_none", "segresnet"),
+    }
     assert plan.scratch_steps >= plan.finetuning_steps
     assert plan.pretraining_phantom_settings["amplitude_median_mm"] is None  # GTV cases hardly move
-    assert {rule["name"]: rule["hoped"] for rule in plan.hypotheses} == {"H1": 0.08, "H2": 0.05}
+    assert {rule["name"]: rule["hoped"] for rule in plan.hypotheses} == {"H1": 0.08, "H2": 0.05, "H3": 0.08, "H4": 0.0}
     assert len({len(plan.tuning[init]) for init in TRAINED}) == 1  # as many tries for all
 
 
@@ -50,14 +53,15 @@ def test_arms_differ_in_nothing_unasked(choices, tmp_path):
     plan = plan_from(choices("full"))
     branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
     cells = {cell.arm: cell for cell in branch.network_cells() if cell.size == 10 and cell.seed == 0}
-    scratch, pretrained = (branch.arm(cells[f"{init}_rectified_A"], {}) for init in ("scratch", "pretrained"))
+    scratch, pretrained = (branch.arm(cells[f"{init}_rectified_B"], {}) for init in ("scratch", "pretrained"))
     samples = [unit.work["settings"]["samples_per_epoch"] for unit in (scratch, pretrained)]
     assert samples == [2 * plan.scratch_steps // 10, 2 * plan.finetuning_steps // 10]  # ten epochs, batches of two
-    assert scratch.work["settings"] | {"samples_per_epoch": samples[1]} == pretrained.work["settings"]
+    asked = {"samples_per_epoch": samples[1], **plan.finetuning_settings}
+    assert scratch.work["settings"] | asked == pretrained.work["settings"]
     assert {"frozen_epochs", "end_probability", "epochs", "learning_rate"} <= set(scratch.work["settings"])
     assert scratch.work["training"] == pretrained.work["training"]
     assert scratch.work["model_path"] is None
-    assert pretrained.work["model_path"].endswith("A/pretraining/rectified_A/seed0/model.pt")
+    assert pretrained.work["model_path"].endswith("A/pretraining/rectified_B/seed0/model.pt")
     without = branch.arm(cells["scratch_rectified_none"], {}).work["settings"]
     assert {key for key, value in without.items() if scratch.work["settings"].get(key) != value} == {"sim"}
 
@@ -68,7 +72,7 @@ def test_seeds_label_other_patients_also_where_a_study_has_the_main_size_alone(c
     labelled = [
         frozenset(case["patient"] for case in branch.arm(cell, {}).work["training"])
         for cell in branch.network_cells()
-        if cell.arm == "scratch_rectified_A"
+        if cell.arm == "scratch_rectified_B"
     ]
     assert len(set(labelled)) == len(labelled) == 3 and all(len(patients) == 10 for patients in labelled)
 
@@ -83,46 +87,46 @@ def test_every_seed_of_a_main_network_has_a_pretraining_of_its_own(choices, tmp_
             own = cell.seed if architecture in plan.main_architectures else 0
             assert source.name.endswith(f"/seed{own}") and source.work["seed"] == own
             assert ("/pretraining_moved/" in source.name) is (init == "moved")
-    assert len(branch.pretrainings()) == 2 * 2 * 3 + 3
-    assert branch.candidate("pretrained", "rectified_A", 0).needs == (branch.pretraining("rectified_A", 0),)
+    assert len(branch.pretrainings()) == 2 * 2 * 3 + 4
+    assert branch.candidate("pretrained", "rectified_B", 0).needs == (branch.pretraining("rectified_B", 0),)
 
 
 def test_a_pretraining_with_breathing_differs_in_the_breathing_and_in_what_it_segments(choices, tmp_path):
     plan = plan_from(choices("full"))
     branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
-    still, moved = (branch.pretraining("rectified_A", 1, moved).work for moved in (False, True))
+    still, moved = (branch.pretraining("rectified_B", 1, moved).work for moved in (False, True))
     assert moved["settings"] == {**still["settings"], "breathing_probability": 1.0}
     assert (still["task"], moved["task"]) == ("gtv", "igtv") and moved["training"] == still["training"]
-    assert split_arm("moved_zero_shot_rectified_A") == ("moved_zero_shot", "rectified_A")
-    assert split_arm("moved_rectified_A") == ("moved", "rectified_A")
-    assert "moved_cipa_A" not in plan.arms() and "moved_rectified_none" in plan.arms()
+    assert split_arm("moved_zero_shot_rectified_B") == ("moved_zero_shot", "rectified_B")
+    assert split_arm("moved_rectified_B") == ("moved", "rectified_B")
+    assert "moved_cipa_B" not in plan.arms() and "moved_rectified_none" in plan.arms()
 
 
 def test_the_long_control_has_all_the_steps_and_the_settings_of_scratch(choices, tmp_path):
     plan = plan_from(choices("full"))
     branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
     cells = {cell.arm: cell for cell in branch.network_cells() if cell.size == 10 and cell.seed == 1}
-    long, pretrained = (branch.arm(cells[f"{init}_rectified_A"], {}) for init in ("scratch_long", "pretrained"))
+    long, pretrained = (branch.arm(cells[f"{init}_rectified_B"], {}) for init in ("scratch_long", "pretrained"))
     assert long.work["steps"] == pretrained.needs[0].work["steps"] + pretrained.work["steps"] == 1000
     assert long.work["model_path"] is None and long.work["training"] == pretrained.work["training"]
     assert "scratch_long_rectified_none" not in cells  # no hypothesis asks for it
     rule = {**plan.hypotheses[1], "second": "scratch_long_rectified_none"}
     assert replace(plan, hypotheses=[rule]).long_architectures() == ["rectified_none"]
-    table = {f"{init}_{name}": {"settings": {"learning_rate": init}} for init in TRAINED for name in ("rectified_A",)}
+    table = {f"{init}_{name}": {"settings": {"learning_rate": init}} for init in TRAINED for name in ("rectified_B",)}
     save_json(tmp_path / "A" / TUNING_FILE, table)
-    assert chosen_settings(branch)["scratch_long_rectified_A"] == {"learning_rate": "scratch"}
+    assert chosen_settings(branch)["scratch_long_rectified_B"] == {"learning_rate": "scratch"}
 
 
 def test_grid_is_full_at_the_main_size_and_holds_the_main_arms_elsewhere(choices, tmp_path):
     plan = plan_from(choices("full"))
     branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
     cells = branch.network_cells()
-    assert sum(cell.size == 10 for cell in cells) == (2 * 5 + 2 + 1) * 3
+    assert sum(cell.size == 10 for cell in cells) == (2 * 6 + 2 + 1) * 3
     assert sum(cell.size != 10 for cell in cells) == 3 * 2 * 3 * 3
     assert len(branch.candidates()) == (2 * 3 + 2) * 2  # main networks: three starts, the CNN two; two candidates each
     assert branch.tuned_with("segresnet") == ["segresnet"]
-    for name in ("rectified_A", "rectified_none", "cipa_A", "cipa_none"):
-        assert branch.tuned_with(name) == ["rectified_A", "rectified_none"]
+    for name in ("rectified_B", "rectified_none", "cipa_B", "cipa_none"):
+        assert branch.tuned_with(name) == ["rectified_B", "rectified_none"]
 
 
 def test_the_calibration_trains_with_a_candidate_of_the_tuning(choices, tmp_path):
@@ -149,9 +153,9 @@ def test_size_of_the_full_study(choices, tmp_path):
     plan = plan_from(choices("full"))
     branch = Branch("A", plan, placeholder_data(plan, "A", plan.testing_cases), tmp_path, plan.sizes, plan.recipe)
     size = study_size(plan, [branch])
-    scratch = 5 * 3 + 2 * 3 * 3
+    scratch = 6 * 3 + 2 * 3 * 3
     pretrained, moved = scratch, 2 * 3 + 2 * 3 * 3  # with breathing the main networks alone
-    pretrainings = 2 * 3 * 2 + 3  # of the main networks two per seed
+    pretrainings = 2 * 3 * 2 + 4  # of the main networks two per seed
     long = 3  # the control of the first hypothesis, with the steps of a pre-training and of a fine-tuning
     assert size["trainings"] == pretrainings + scratch + pretrained + moved + long + 16 + 1
     scratch, tuned = scratch + 6 + 1, pretrained + 6 + moved + 4  # tuning, and the calibration's

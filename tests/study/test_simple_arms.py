@@ -68,7 +68,7 @@ def test_no_margin_is_chosen_on_patients_that_the_gtv_model_learned_from(choices
         assert branch.sizes_after_gtv == sizes
         for size in sizes:
             expected = cases or labelled_subset(data.pool, size, 1)
-            assert branch.known_cases(Cell("margin_rectified_A", size, 1)) == expected
+            assert branch.known_cases(Cell("margin_rectified_B", size, 1)) == expected
 
 
 def test_the_margin_is_best_for_the_mean_of_the_labelled_patients():

@@ -22,7 +22,7 @@ MACHINE = {"device": "cpu", "own_process": False, "num_parallel": 1}
 def study_choices(choices):
     """Two networks of ours; the other one is in `test_another_network`."""
     values = choices()
-    values["architectures"] = {name: values["architectures"][name] for name in ("rectified_A", "rectified_none")}
+    values["architectures"] = {name: values["architectures"][name] for name in ("rectified_B", "rectified_none")}
     return values
 
 
@@ -36,13 +36,14 @@ def finished(tmp_path_factory, study_choices):
         run_study(folder, ["arms"], **MACHINE, **study_choices)
     with pytest.raises(NotRegistered, match="not what was expected .*scratch_dice"):
         run_study(folder, ["calibration", "registration"], **MACHINE, **study_choices)
-    some = {"run_sizes": [2], "run_architectures": ["rectified_A"], "accept_calibration": True}
+    some = {"run_sizes": [2], "run_architectures": ["rectified_B"], "accept_calibration": True}
     part = run_study(folder, STAGES, **some, **MACHINE, **study_choices)["data"]["A"]
     assert {entry["size"] for entry in part["arms"] if entry["arm"] == "threshold"} == {2}
     starts = ("scratch", "pretrained", "moved")  # of both main networks, which choose together
-    assert set(part["tuning"]) == {f"A/{start}_rectified_{sim}" for start in starts for sim in ("A", "none")}
-    first, second = part["decisions"]  # 2 is the main size
-    assert not first["missing"] and first["verdict"] != "incomplete" == second["verdict"]
+    assert set(part["tuning"]) == {f"A/{start}_rectified_{sim}" for start in starts for sim in ("B", "none")}
+    decisions = part["decisions"]  # 2 is the main size; H2 needs the other network
+    assert [decision["verdict"] == "incomplete" for decision in decisions] == [False, True, False, False]
+    assert [bool(decision["missing"]) for decision in decisions] == [False, True, False, False]
     return folder, run_study(folder, STAGES, accept_calibration=True, **MACHINE, **study_choices)
 
 
@@ -53,12 +54,12 @@ def test_every_cell_of_the_grid_is_tested(finished, study_choices):
     with open(folder / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     arms = {(row["arm"], row["size"]) for row in rows}
-    assert ("zero_shot_rectified_A", "0") in arms and ("margin_rectified_none", "1") in arms
-    assert {("moved_zero_shot_rectified_A", "0"), ("moved_rectified_none", "2")} <= arms
-    assert {("scratch_rectified_A", "1"), ("pretrained_rectified_none", "2"), ("threshold", "2")} <= arms
+    assert ("zero_shot_rectified_B", "0") in arms and ("margin_rectified_none", "1") in arms
+    assert {("moved_zero_shot_rectified_B", "0"), ("moved_rectified_none", "2")} <= arms
+    assert {("scratch_rectified_B", "1"), ("pretrained_rectified_none", "2"), ("threshold", "2")} <= arms
     assert len(rows) == (12 + 1 + 2 * 2 + 4 + 4 + 2) * study_choices["testing_cases"]
     assert {entry["metric"] for entry in table["comparisons"]} >= {"dice", "dice_ends", "coverage"}
-    assert [decision["name"] for decision in table["decisions"]] == ["H1", "H2"]
+    assert [decision["name"] for decision in table["decisions"]] == ["H1", "H2", "H3", "H4"]
     assert json.loads((folder / "study.json").read_text())["cost"]["full_study"]["A"]["trainings"] > 60
 
 
@@ -100,7 +101,7 @@ def test_a_second_run_reads_only_and_a_changed_one_is_refused(finished, study_ch
         run_study(folder, ["all"], **MACHINE, **study_choices)
     with pytest.raises(ValueError, match=r"run_sizes=\[3\]: planned are \[1, 2\]"):
         run_study(folder, ["arms"], run_sizes=[3], **MACHINE, **study_choices)
-    with pytest.raises(ValueError, match="run_architectures=.'cipa'.: planned are .'rectified_A'"):
+    with pytest.raises(ValueError, match="run_architectures=.'cipa'.: planned are .'rectified_B'"):
         run_study(folder, ["arms"], run_architectures=["cipa"], **MACHINE, **study_choices)
 
 

@@ -31,8 +31,8 @@ def branch(choices, tmp_path):
 
 DICE = {
     "scratch": 0.5,
-    "pretrained_rectified_A/candidate0": 0.70,
-    "pretrained_rectified_A/candidate1": 0.69,
+    "pretrained_rectified_B/candidate0": 0.70,
+    "pretrained_rectified_B/candidate1": 0.69,
     "pretrained_rectified_none/candidate0": 0.60,
     "pretrained_rectified_none/candidate1": 0.64,
     "pretrained_segresnet/candidate0": 0.52,
@@ -43,18 +43,18 @@ DICE = {
 def test_main_networks_take_what_is_best_for_their_mean(branch):
     run_tuning(branch, KnownResults(DICE), list(branch.plan.architectures))
     chosen = chosen_settings(branch)
-    for name in ("rectified_A", "rectified_none", "cipa_A", "cipa_none"):
-        assert chosen[f"pretrained_{name}"] == LOW  # 0.65 against 0.665, though rectified_A alone would take the other
+    for name in ("rectified_B", "rectified_none", "cipa_B", "cipa_none"):
+        assert chosen[f"pretrained_{name}"] == LOW  # 0.65 against 0.665, though rectified_B alone would take the other
     assert chosen["pretrained_segresnet"] == HIGH
-    assert chosen["scratch_rectified_A"] == chosen["scratch_long_rectified_A"] == HIGH  # of equals the first
-    table = load_json(branch.folder / "A" / TUNING_FILE)["pretrained_rectified_A"]
+    assert chosen["scratch_rectified_B"] == chosen["scratch_long_rectified_B"] == HIGH  # of equals the first
+    table = load_json(branch.folder / "A" / TUNING_FILE)["pretrained_rectified_B"]
     assert table["validation_dice"] == [0.70, 0.69]
     assert table["mean_validation_dice"] == pytest.approx([0.65, 0.665])
 
 
 def test_one_of_the_main_networks_asks_for_both(branch):
     runner = KnownResults(DICE)
-    run_tuning(branch, runner, ["cipa_A"])
+    run_tuning(branch, runner, ["cipa_B"])
     assert len(runner.asked) == 8 and not any("segresnet" in name or "cipa" in name for name in runner.asked)
     assert chosen_settings(branch)["pretrained_cipa_none"] == LOW
 
@@ -63,5 +63,5 @@ def test_a_candidate_that_failed_leaves_the_choice_open(branch):
     dice = {name: value for name, value in DICE.items() if name != "pretrained_rectified_none/candidate1"}
     run_tuning(branch, KnownResults(dice), list(branch.plan.architectures))
     chosen = chosen_settings(branch)
-    assert "pretrained_rectified_A" not in chosen and "pretrained_cipa_none" not in chosen
+    assert "pretrained_rectified_B" not in chosen and "pretrained_cipa_none" not in chosen
     assert "pretrained_segresnet" in chosen and "scratch_rectified_none" in chosen

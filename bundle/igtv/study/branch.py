@@ -16,7 +16,6 @@ from .units import Unit
 
 CONFIGS_COPY = "configs"  # the study's own copy of the configs: what the bundle's become later changes no result
 OVERLAY_KEYS = ("variant", "fusion", "sim", "sim_radius", "num_slices")
-END_RADIUS = 2  # slices on both sides of an end, the default `sim_radius` of our network
 
 
 @dataclass(frozen=True)
@@ -278,7 +277,8 @@ class Branch:
         }
         if content.get("overlay") is not None:
             merged["frozen_epochs"] = 0  # the parts that can rest are those of our network
-            merged["train#dataset#end_radius"] = END_RADIUS  # slabs at the ends as for our network
+            if "sim_radius" in self.recipe:
+                merged["train#dataset#end_radius"] = self.recipe["sim_radius"]  # slabs at the ends as for our network
         epochs, batch = int(merged["epochs"]), int(merged["batch_size"])
         per_epoch = max(1, round(steps / epochs))
         merged["samples_per_epoch"] = per_epoch * batch
