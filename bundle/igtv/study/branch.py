@@ -117,9 +117,9 @@ class Branch:
         settings = next(iter(self.plan.tuning["scratch"]), {})
         return self._learning(f"calibration/{cell.name}", cell, settings, cases["training"], cases["validation"])
 
-    def predict(self, architecture: str, seed: int, name: str, cases: Sequence[Case], moved: bool = False) -> Unit:
-        """Masks of the GTV model of a seed; `moved` as in `pretraining`."""
-        source = self.pretraining(architecture, seed, moved)
+    def predict(self, architecture: str, seed: int, name: str, cases: Sequence[Case]) -> Unit:
+        """Masks of the GTV model of a seed."""
+        source = self.pretraining(architecture, seed)
         work = self._segmentation(source, architecture, cases)
         return Unit(f"{self.home}/{name}", "predict", work, (source,))
 
