@@ -22,11 +22,11 @@ def tumour_and_infiltrate():
     return mask.astype(np.uint8), suv.astype(np.float32)
 
 
-def test_uptake_above_two_and_a_half_over_the_volume():
+def test_uptake_above_one_and_a_half_over_the_volume():
     mask, suv = tumour_and_infiltrate()
     numbers = number_lesions(mask)
     assert numbers[2, 2, 2] == 1  # the infiltrate is seven times as large
-    expected = [160 * 0.5 * 0.01, 216 * 7.5 * 0.01]
+    expected = [(1440 * 0.5 + 160 * 1.5) * 0.01, 216 * 8.5 * 0.01]
     assert excess_uptake(numbers, SPACING, suv, SPACING) == pytest.approx(expected)
     assert most_avid(numbers, SPACING, suv, SPACING) == 2
     suv[mask > 0] = 5  # both as hot: the larger one
@@ -35,7 +35,7 @@ def test_uptake_above_two_and_a_half_over_the_volume():
 
 def test_of_lesions_without_avid_uptake_the_largest_is_meant():
     mask, suv = tumour_and_infiltrate()
-    numbers, suv = number_lesions(mask), np.minimum(suv, 2.4)
+    numbers, suv = number_lesions(mask), np.minimum(suv, 1.4)
     assert excess_uptake(numbers, SPACING, suv, SPACING).tolist() == [0, 0]
     assert most_avid(numbers, SPACING, suv, SPACING) == 1
 
@@ -51,7 +51,7 @@ def test_pet_on_another_grid_is_read_in_world_coordinates():
     affine = np.array([[2.0, 0, 0, -100], [0, 2.0, 0, 40], [0, 0, 2.5, 300], [0, 0, 0, 1]])
     pet_affine = np.array([[-4.0, 0, 0, -60], [0, -4.0, 0, 90], [0, 0, 5.0, 290], [0, 0, 0, 1]])
     suv = np.broadcast_to(np.arange(20.0), (16, 16, 20))  # SUV = (z - 290) / 5: at 315 and 317.5 mm 5 and 5.5
-    assert excess_uptake(numbers, affine, suv, pet_affine) == pytest.approx([16 * (2.5 + 3.0) * 0.01])
+    assert excess_uptake(numbers, affine, suv, pet_affine) == pytest.approx([16 * (3.5 + 4.0) * 0.01])
 
 
 @pytest.mark.parametrize("lesions, kept", [("most_avid", 216), ("largest", 1600), ("all", 1816), (2, 216)])

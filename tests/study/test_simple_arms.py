@@ -95,10 +95,10 @@ def test_the_better_kind_of_threshold_is_taken():
 
 def test_a_threshold_keeps_the_avid_lesion_not_the_largest():
     tumour, atelectasis = ball(8.0, centre=(30, 30, 30)), ball(14.0, centre=(10, 10, 12))
-    rule, dice = choose_rule([(12.0 * tumour + 3.5 * atelectasis, tumour, SPACING)], suv=[3.0], fractions=[])
-    assert dice == 1.0  # 9.5 above 2.5 in 2.1 ml against 1 in 11.5 ml
-    rule, dice = choose_rule([(6.0 * tumour + 3.5 * atelectasis, atelectasis, SPACING)], suv=[3.0], fractions=[])
-    assert dice == 1.0  # 3.5 in 2.1 ml against 1 in 11.5 ml
+    rule, dice = choose_rule([(12.0 * tumour + 3.2 * atelectasis, tumour, SPACING)], suv=[3.0], fractions=[])
+    assert dice == 1.0  # 10.5 above 1.5 in 2.1 ml against 1.7 in 11.5 ml
+    rule, dice = choose_rule([(6.0 * tumour + 3.2 * atelectasis, atelectasis, SPACING)], suv=[3.0], fractions=[])
+    assert dice == 1.0  # 4.5 in 2.1 ml against 1.7 in 11.5 ml
 
 
 def test_a_seeded_threshold_looks_inside_the_mask_and_keeps_what_touches_it():
