@@ -136,9 +136,13 @@ def selective_scan_fn(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_
     code = """
 import torch
 from igtv.scan import mamba_backend, selective_scan_2d
-tensors = [torch.randn(1, 3, 4, 6), torch.randn(4, 6, 6), torch.randn(4, 6, 2), torch.randn(4, 6),
-           -torch.rand(24, 2), torch.randn(24)]
-torch.testing.assert_close(mamba_backend.selective_scan_2d(*tensors), selective_scan_2d(*tensors, backend="torch"))
+for seed in range(10):
+    torch.manual_seed(seed)
+    tensors = [torch.randn(1, 3, 4, 6), torch.randn(4, 6, 6), torch.randn(4, 6, 2), torch.randn(4, 6),
+               -torch.rand(24, 2), torch.randn(24)]
+    expected = selective_scan_2d(*tensors, backend="torch")
+    error = (mamba_backend.selective_scan_2d(*tensors) - expected).abs().max() / expected.abs().max()
+    assert error < 2e-6, (seed, error)  # both are within 1e-6 of fp64, see the agreement tests
 """
     done = _run(code, bundle_dir, tmp_path)
     assert done.returncode == 0, done.stderr
