@@ -63,13 +63,13 @@ def test_the_mask_keeps_the_tumour_and_not_the_larger_infiltrate(lesions, kept):
     data = Orientationd("image", "LPI", labels=None)({"image": volume})
     data = Spacingd("image", (3.0, 3.0, 3.0), mode="bilinear")(data)
     data["pred"] = MetaTensor(torch.from_numpy(mask[None]).float(), affine=torch.from_numpy(SPACING))
-    result = ChooseLesionsd("pred", lesions, suv_range=(0.0, 30.0))(data)
+    result = ChooseLesionsd("pred", (0.0, 30.0), lesions)(data)
     assert int(result["pred"].sum()) == kept
     assert int(result["lesions"].max()) == 2
 
 
 def test_one_lesion_or_none_needs_no_uptake():
     mask = torch.zeros(1, 4, 4, 4)
-    assert int(ChooseLesionsd("pred")({"pred": mask})["pred"].sum()) == 0
+    assert int(ChooseLesionsd("pred", (0.0, 15.0))({"pred": mask})["pred"].sum()) == 0
     mask[0, 1, 1, 1] = 1
-    assert int(ChooseLesionsd("pred")({"pred": mask})["pred"].sum()) == 1
+    assert int(ChooseLesionsd("pred", (0.0, 15.0))({"pred": mask})["pred"].sum()) == 1

@@ -52,7 +52,7 @@ def test_wrong_choices_say_what_there_is():
 @pytest.mark.parametrize("lesions, voxels", [("largest", 12), ("all", 20), ([1, 2], 16), ([2, 3], 8)])
 def test_transform_keeps_the_chosen_and_hands_on_all(lesions, voxels):
     pred = MetaTensor(torch.from_numpy(three_lesions()[None]).float(), affine=torch.from_numpy(AFFINE))
-    result = ChooseLesionsd("pred", lesions)({"pred": pred, "other": 1})
+    result = ChooseLesionsd("pred", (0.0, 15.0), lesions)({"pred": pred, "other": 1})
     assert result["pred"].dtype == torch.float32 and int(result["pred"].sum()) == voxels
     assert sorted(np.unique(result["lesions"])) == [0, 1, 2, 3]
     for key in ("pred", "lesions"):

@@ -77,19 +77,19 @@ class ChooseLesionsd(MapTransform):
 
     Args:
         keys: key of the mask (1, X, Y, Z), values 0 and 1; for "most_avid" with its geometry (MetaTensor).
+        suv_range: SUVbw (g/ml) of the PET at -1 and 1.
         lesions: see `chosen_lesions`.
         image_key: key of the network's input (2, X', Y', Z') with its geometry, CT and PET, both from -1 to 1; it is
             read for "most_avid" alone.
-        suv_range: SUVbw (g/ml) of the PET at -1 and 1.
         output_key: key of the map of lesion numbers, of all lesions found, on the same grid.
     """
 
     def __init__(
         self,
         keys: KeysCollection,
+        suv_range: Sequence[float],
         lesions: str | int | Iterable[int] = "most_avid",
         image_key: str = "image",
-        suv_range: Sequence[float] = (0.0, 1.0),
         output_key: str = "lesions",
     ) -> None:
         super().__init__(keys)

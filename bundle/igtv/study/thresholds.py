@@ -26,7 +26,7 @@ class Threshold:
             pet_suv: PET (X, Y, Z) in SUVbw (g/ml).
             spacing_mm: voxel size (x, y, z).
         """
-        numbers = number_lesions(pet_suv > (self.value if self.kind == "suv" else self.value * pet_suv.max()))
+        numbers = number_lesions(_above(self, pet_suv, pet_suv))
         if not numbers.any():
             return numbers > 0
         affine = np.diag([*spacing_mm, 1.0])
@@ -52,10 +52,15 @@ class SeededThreshold:
         """
         if not gtv.any():
             return np.zeros(gtv.shape, bool)
-        above = pet_suv > (self.value if self.kind == "suv" else self.value * pet_suv[gtv].max())
+        above = _above(self, pet_suv, pet_suv[gtv])
         parts, _ = ndimage.label(above)
         touched = np.unique(parts[gtv & above])
         return np.isin(parts, touched) if touched.size else np.zeros(gtv.shape, bool)
+
+
+def _above(rule: Threshold | SeededThreshold, pet_suv: np.ndarray, of_suv: np.ndarray) -> np.ndarray:
+    """Where PET is above a rule's SUV, or above its fraction of the maximum of `of_suv`."""
+    return pet_suv > (rule.value if rule.kind == "suv" else rule.value * of_suv.max())
 
 
 def choose_seeded_rule(

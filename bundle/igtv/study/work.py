@@ -7,7 +7,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,18 +71,18 @@ def test_network(folder: Path, work: Mapping[str, Any], device: str) -> dict[str
     """Masks of a model, and their numbers. `work` as in `predict`."""
     made = predict(folder, work, device)
     masks = load_masks(folder / MASKS_FILE)
-    return made | _measure(folder, work["cases"], lambda case: masks[case["case"]])
+    return made | _measure(folder, work["cases"], lambda case, spacing: masks[case["case"]])
 
 
 def test_masks(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
     """Numbers of masks made before. `work`: `masks` (file), `cases`."""
     masks = load_masks(work["masks"])
-    return _measure(folder, work["cases"], lambda case: masks[case["case"]])
+    return _measure(folder, work["cases"], lambda case, spacing: masks[case["case"]])
 
 
 def test_gtv(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
     """Numbers of the tumour as the CT shows it: what perfect GTV contours would reach. `work`: `cases` with `gtv`."""
-    return _measure(folder, work["cases"], lambda case: load_label({**case, "label": case["gtv"]})[0])
+    return _measure(folder, work["cases"], lambda case, spacing: load_label({**case, "label": case["gtv"]})[0])
 
 
 def test_margin(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_margin(folder: Path, work: Mapping[str, Any], device: str) -> dict[str,
     labelled = ((known[case["case"]], *load_label(case)) for case in work["training"])
     margin, training_dice = choose_margin(labelled, work["si_mm"], work["in_plane_mm"])
     masks = load_masks(work["masks"])
-    made = _measure(folder, work["cases"], lambda case: grow(masks[case["case"]], margin, load_label(case)[1]))
+    made = _measure(folder, work["cases"], lambda case, spacing: grow(masks[case["case"]], margin, spacing))
     edge = at_the_edge(margin, work["si_mm"], work["in_plane_mm"])
     if edge:
         logger.warning("%s of the margin is the largest value tried: give larger ones", ", ".join(edge))
@@ -105,7 +105,7 @@ def test_threshold(folder: Path, work: Mapping[str, Any], device: str) -> dict[s
     """The PET threshold that is best for the labelled cases. `work`: `training`, `cases`, `suv`, `fractions`."""
     labelled = ((_pet(case), *load_label(case)) for case in work["training"])
     rule, training_dice = choose_rule(labelled, work["suv"], work["fractions"])
-    made = _measure(folder, work["cases"], lambda case: rule.mask(_pet(case), load_label(case)[1]))
+    made = _measure(folder, work["cases"], lambda case, spacing: rule.mask(_pet(case), spacing))
     return made | {"chosen": asdict(rule), "training_dice": training_dice}
 
 
@@ -118,7 +118,7 @@ def test_seeded_threshold(folder: Path, work: Mapping[str, Any], device: str) ->
     labelled = ((_pet(case), load_label(case)[0], known[case["case"]]) for case in work["training"])
     rule, training_dice = choose_seeded_rule(labelled, work["suv"], work["fractions"])
     masks = load_masks(work["masks"])
-    made = _measure(folder, work["cases"], lambda case: rule.mask(_pet(case), masks[case["case"]]))
+    made = _measure(folder, work["cases"], lambda case, spacing: rule.mask(_pet(case), masks[case["case"]]))
     return made | {"chosen": asdict(rule), "training_dice": training_dice}
 
 
@@ -143,11 +143,12 @@ def do_unit(folder: str | Path) -> None:
     save_json(folder / PARTIAL_FILE, {**result, "cpu_seconds": round(time.process_time() - start, 1)})
 
 
-def _measure(folder: Path, cases, mask_of: Callable[[Mapping], Any]) -> dict[str, Any]:
+def _measure(folder: Path, cases, mask_of: Callable[[Mapping, Sequence[float]], Any]) -> dict[str, Any]:
+    """Metrics of every case; `mask_of` makes its mask of the case and its voxel size in mm."""
     rows = []
     for case in cases:
         label, spacing = load_label(case)
-        numbers = light_metrics(mask_of(case), label, spacing, case["case"], cut_by=case.get("cut_by", ()))
+        numbers = light_metrics(mask_of(case, spacing), label, spacing, case["case"], cut_by=case.get("cut_by", ()))
         rows.append({"case": case["case"], "patient": case["patient"], **numbers})
     write_rows(folder / METRICS_FILE, rows)
     return {"cases": len(rows)}

@@ -49,7 +49,7 @@ def write_case(folder, patient, lesions="largest", **settings):
         folder, [patient["case"]], ("mask",), model_card=CARD, progress=False,
         dicom_export=DicomExport(reference_dicom=patient["dicom"], **settings),
     )  # fmt: skip
-    data = ChooseLesionsd("pred", lesions)({"pred": patient["pred"]})
+    data = ChooseLesionsd("pred", (0.0, 15.0), lesions)({"pred": patient["pred"]})
     row = writer.write("P1", {**data, "probability": data["pred"] * 0.8})
     return writer, row
 
