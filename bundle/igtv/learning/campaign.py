@@ -99,13 +99,13 @@ def run_campaign(
                 registry = ModelRegistry(home)
                 first = registry.seed(model_path, "where the campaign starts")
                 if start is not None:
-                    keep_evaluation(registry, first, frozen, start)
+                    keep_evaluation(registry, first, frozen, finetuning, start)
                 choice = Choice(strategy, own_seed, pool, segmenter)
                 for row in _rounds(choice, registry, frozen, home, cycle, rounds, cases_per_round):
                     rows.append(row)
                     bar.update(row["round"] > 0)
                     _write(folder, rows)
-                start = start or known_evaluation(registry, first, frozen)
+                start = start or known_evaluation(registry, first, frozen, finetuning)
     logger.info("campaign of %d strategies: %s and %s", len(strategies), folder / TABLE_FILE, folder / CURVE_FILE)
     return rows
 

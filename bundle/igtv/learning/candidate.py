@@ -1,5 +1,6 @@
 """From trained weights to a decision: numbers on the frozen set, a version in the registry, the gate's report."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,21 +17,42 @@ from .registry import ModelRegistry
 
 EVALUATIONS_DIR, GATE_FILE = "evaluations", "gate.json"
 KEPT_FILES = (METRICS_FILE, "summary.json", "compare.json", "report.html")
-EVALUATION_KEYS = ("device", "scan_backend", "lesions", "test_time_flips")
+MASK_KEYS = ("lesions", "test_time_flips")  # other masks with these: only what was measured alike is compared
+EVALUATION_KEYS = ("device", "scan_backend", *MASK_KEYS)
 
 
-def known_evaluation(registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet) -> Path | None:
-    """Folder of a version's evaluation on this frozen set; None where it has not been measured."""
-    own = version.report_dir
-    if version.manifest.get("metrics", {}).get("frozen_sha256") == frozen.sha256 and (own / METRICS_FILE).is_file():
-        return own
-    folder = _later_evaluation(registry, version, frozen)
+def known_evaluation(
+    registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet, settings: Mapping[str, Any]
+) -> Path | None:
+    """Folder of a version's evaluation on this frozen set with these settings; None where it has not been measured.
+
+    Args:
+        registry: of the version.
+        version: that was measured or not.
+        frozen: on which.
+        settings: of the cycle's fine-tuning; those of `MASK_KEYS` must be the same.
+    """
+    measured = version.manifest.get("metrics", {}).get("frozen_sha256") == frozen.sha256
+    alike = _mask_settings(version.manifest.get("settings", {}).get("finetuning", {})) == _mask_settings(settings)
+    if measured and alike and (version.report_dir / METRICS_FILE).is_file():
+        return version.report_dir
+    folder = _later_evaluation(registry, version, frozen, settings)
     return folder if (folder / METRICS_FILE).is_file() else None
 
 
-def keep_evaluation(registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet, output_dir: Path) -> Path:
-    """Keep an evaluation of a version that is in the registry already, such as the first."""
-    folder = _later_evaluation(registry, version, frozen)
+def keep_evaluation(
+    registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet, settings: Mapping[str, Any], output_dir: Path
+) -> Path:
+    """Keep an evaluation of a version that is in the registry already, such as the first.
+
+    Args:
+        registry: of the version.
+        version: that was measured.
+        frozen: on which.
+        settings: as in `known_evaluation`.
+        output_dir: of the evaluation.
+    """
+    folder = _later_evaluation(registry, version, frozen, settings)
     keep_reports(output_dir, folder)
     registry.set_metrics(version, frozen_metrics(folder, frozen))
     return folder
@@ -159,5 +181,12 @@ def keep_reports(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def _later_evaluation(registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet) -> Path:
-    return registry.folder / EVALUATIONS_DIR / f"{version_name(version.number)}_{frozen.sha256[:12]}"
+def _mask_settings(settings: Mapping[str, Any]) -> str:
+    return json.dumps({key: settings[key] for key in MASK_KEYS if key in settings}, sort_keys=True)
+
+
+def _later_evaluation(
+    registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet, settings: Mapping[str, Any]
+) -> Path:
+    way = hashlib.sha256(_mask_settings(settings).encode()).hexdigest()
+    return registry.folder / EVALUATIONS_DIR / f"{version_name(version.number)}_{frozen.sha256[:12]}_{way[:8]}"

@@ -166,7 +166,7 @@ def consider(
         plan["evaluations"] = _evaluations(registry, folder, Path(model_path), current, frozen, settings.finetuning)
         _work(plan, folder, settings, progress, threading.Event())
         _refuse_another_current(registry, current)
-        evaluation = _current_evaluation(registry, current, frozen, folder)
+        evaluation = _current_evaluation(registry, current, frozen, settings.finetuning, folder)
         version = conclude(
             registry,
             current,
@@ -175,7 +175,7 @@ def consider(
             folder / "candidate",
             frozen,
             settings.rule,
-            {"data": [], **(manifest or {})},
+            {"data": [], "settings": asdict(settings), **(manifest or {})},
             user=user,
         )
         progress.update(state=DONE, phase="done", **_outcome(version))
@@ -253,7 +253,7 @@ def _plan(registry, folder, start, current, frozen, learning, checked, settings,
 
 def _evaluations(registry, folder, model_path, current, frozen, finetuning) -> list[dict[str, Any]]:
     """The current model's evaluation where it is not known yet, then the candidate's beside it."""
-    known = known_evaluation(registry, current, frozen)
+    known = known_evaluation(registry, current, frozen, finetuning)
     compare = known or folder / "current"
     candidate = evaluation_settings(model_path, frozen, folder / "candidate", finetuning, compare)
     if known is not None:
@@ -275,9 +275,11 @@ def _epochs(settings: CycleSettings) -> int:
     return int(settings.finetuning.get("epochs", default))
 
 
-def _current_evaluation(registry: ModelRegistry, current: ModelVersion, frozen: FrozenSet, folder: Path) -> Path:
-    known = known_evaluation(registry, current, frozen)
-    return known or keep_evaluation(registry, current, frozen, folder / "current")
+def _current_evaluation(
+    registry: ModelRegistry, current: ModelVersion, frozen: FrozenSet, finetuning: Mapping[str, Any], folder: Path
+) -> Path:
+    known = known_evaluation(registry, current, frozen, finetuning)
+    return known or keep_evaluation(registry, current, frozen, finetuning, folder / "current")
 
 
 def _decide(registry, current, frozen, folder, manifest, pretrained, settings, user) -> ModelVersion:
@@ -292,7 +294,7 @@ def _decide(registry, current, frozen, folder, manifest, pretrained, settings, u
     return conclude(
         registry,
         current,
-        _current_evaluation(registry, current, frozen, folder),
+        _current_evaluation(registry, current, frozen, settings.finetuning, folder),
         model_path,
         folder / "candidate",
         frozen,
