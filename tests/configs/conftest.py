@@ -7,14 +7,10 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
-from igtv.networks.igtv_network import IGTVNetwork
-from igtv.networks.model_card import write_model_card
 
 SHAPE = (64, 60, 5)
 SPACING_MM = (2.0, 2.0, 3.0)
 TUMOUR = (slice(28, 36), slice(20, 30), slice(1, 4))
-NANO = {"variant": "nano", "fusion": "rectified", "sim": "A", "sim_radius": 2}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,21 +20,13 @@ def small_work(one_thread):
 
 @pytest.fixture(scope="session")
 def bundle_copy(tmp_path_factory, bundle_dir):
-    """The bundle with its own configs and models; an untrained network stands in for weights that are missing."""
+    """The bundle with its own configs and models."""
     folder = tmp_path_factory.mktemp("copy") / "bundle"
     folder.mkdir()
     shutil.copytree(bundle_dir / "configs", folder / "configs")
     shutil.copytree(bundle_dir / "igtv", folder / "igtv", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(bundle_dir / "LICENSE", folder)
-    weights = folder / "models" / "model.pt"
-    weights.parent.mkdir()
-    if (bundle_dir / "models" / "model.pt").is_file():
-        shutil.copytree(bundle_dir / "models", weights.parent, dirs_exist_ok=True)
-        return folder
-    torch.manual_seed(0)
-    torch.save(IGTVNetwork(**NANO).state_dict(), weights)
-    card = {"spacing_mm": list(SPACING_MM), "hu_window": [-1000.0, 400.0], "suv_range": [0.0, 15.0], "num_slices": 8}
-    write_model_card(weights, name="untrained", task="gtv", network=NANO, **card)
+    shutil.copytree(bundle_dir / "models", folder / "models")
     return folder
 
 

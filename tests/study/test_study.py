@@ -38,7 +38,7 @@ def finished(tmp_path_factory, study_choices):
         run_study(folder, ["calibration", "registration"], **MACHINE, **study_choices)
     some = {"run_sizes": [2], "run_architectures": ["rectified_B"], "accept_calibration": True}
     part = run_study(folder, STAGES, **some, **MACHINE, **study_choices)["data"]["A"]
-    assert {entry["size"] for entry in part["arms"] if entry["arm"] == "threshold"} == {2}
+    assert {entry["size"] for entry in part["arms"]} == {2}  # not the zero-shot arms alone, which have no size
     starts = ("scratch", "pretrained", "moved")  # of both main networks, which choose together
     assert set(part["tuning"]) == {f"A/{start}_rectified_{sim}" for start in starts for sim in ("B", "none")}
     decisions = part["decisions"]  # 2 is the main size; H2 needs the other network

@@ -91,7 +91,9 @@ def _tables(folder: Path, branches: Sequence[Branch], findings: Findings) -> dic
         for cell, unit in done.items()
         for row in read_test(folder / unit.name, cell.arm, cell.size, cell.seed)
     ]
-    sizes, testing = branches[0].sizes, [case for branch in branches for case in branch.data.testing]
+    tested = {row["size"] for row in rows}
+    sizes = [size for size in branches[0].sizes if size in tested] or branches[0].sizes
+    testing = [case for branch in branches for case in branch.data.testing]
     patients = {case["patient"] for case in testing}
     pictures, validation = [], validation_dice(branches, findings.runner)
     if rows:
