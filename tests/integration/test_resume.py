@@ -119,7 +119,7 @@ def test_resume_writes_what_a_kill_after_the_last_epoch_left_out(train, referenc
         ({"learning_rate": 5e-4}, "learning_rate: 0.001 -> 0.0005"),
         ({"epochs": 5}, "epochs: 3 -> 5"),
         ({"fold": 1}, "training cases"),
-        ({"sim": "none"}, "sim: 'B' -> 'none'"),
+        ({"sim": "none"}, "sim: 'A' -> 'none'"),
     ],
 )
 def test_resume_with_other_settings_is_refused(change, text, train, reference, error_text):

@@ -44,7 +44,7 @@ def test_weights_load_flat_and_card_describes_them(trained):
         weights = torch.load(trained / f"{name}.pt", weights_only=True)
         IGTVNetwork().load_state_dict(weights)
         card = read_model_card(trained / f"{name}.pt")  # checks the SHA-256
-        assert card["network"] == {"variant": "nano", "fusion": "rectified", "sim": "B", "sim_radius": 4}
+        assert card["network"] == {"variant": "nano", "fusion": "rectified", "sim": "A", "sim_radius": 2}
         assert card["task"] == "gtv" and card["spacing_mm"] == [6.0, 6.0, 5.0] and card["num_slices"] == 3
         assert card["metrics"]["epoch"] in (1, 2)
 

@@ -62,11 +62,11 @@ def test_entries_and_batch_norm_buffers():
 )
 def test_slice_interaction_sizes(sim, per_scale):
     """As in part C; B without the 128 biases of its keys, which cancel in the softmax and would never be trained."""
-    assert [_count(module) for module in _build("tiny", "cipa", sim, sim_radius=2).sim] == per_scale
+    assert [_count(module) for module in _build("tiny", "cipa", sim).sim] == per_scale
 
 
 def test_nano_is_small():
-    assert 1e6 < _count(_build("nano", "rectified", "A")) < _count(_build("nano", "rectified", "B")) < 2.1e6
+    assert 1e6 < _count(_build("nano", "rectified", "A")) < 2e6
 
 
 def test_published_optimiser_left_out_raw_parameters():
