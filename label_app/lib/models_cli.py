@@ -65,6 +65,8 @@ def compare_versions(options: argparse.Namespace) -> int:
     print(f"{second} ({comparison['status'][1]}): {comparison['names'][1]}")
     if not comparison["same_frozen_set"]:
         print("They were not measured on the same frozen set: their Dice cannot be compared.")
+    elif not comparison["same_masks"]:
+        print("They were not measured with the same choice of lesions and flips: their Dice cannot be compared.")
     rows = [(entry["case"], *map(_dice, entry["dice"]), _difference(entry["dice"])) for entry in comparison["cases"]]
     rows.append(("mean", *map(_dice, comparison["dice"]), _difference(comparison["dice"])))
     _print_table(("frozen case", first, second, "difference"), rows)

@@ -53,6 +53,13 @@ def test_compare_shows_every_frozen_case(registry, capsys):
     assert "were not measured on the same frozen set" in capsys.readouterr().out
 
 
+def test_compare_says_when_masks_were_made_otherwise(registry, bundle_dir, capsys):
+    metrics = {"dice": 0.8, "cases": {"f1": 0.8}, "frozen_sha256": "a", "masks": {"lesions": "all"}}
+    registry.add(bundle_dir / "models" / "model.pt", {}, metrics)
+    assert run(registry, "compare", "2", "4") == 0
+    assert "same choice of lesions" in capsys.readouterr().out
+
+
 def test_rollback_changes_the_current_version_and_says_who(registry, capsys):
     assert run(registry, "rollback", "--user", "anna") == 0
     assert "igtv v0001 is current (igtv v0002 was)" in capsys.readouterr().out

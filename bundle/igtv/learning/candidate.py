@@ -32,9 +32,9 @@ def known_evaluation(
         frozen: on which.
         settings: of the cycle's fine-tuning; those of `MASK_KEYS` must be the same.
     """
-    measured = version.manifest.get("metrics", {}).get("frozen_sha256") == frozen.sha256
-    alike = _mask_settings(version.manifest.get("settings", {}).get("finetuning", {})) == _mask_settings(settings)
-    if measured and alike and (version.report_dir / METRICS_FILE).is_file():
+    measured = version.manifest.get("metrics", {})
+    alike = all(measured.get(key) == value for key, value in _measured_on(frozen, settings).items())
+    if alike and (version.report_dir / METRICS_FILE).is_file():
         return version.report_dir
     folder = _later_evaluation(registry, version, frozen, settings)
     return folder if (folder / METRICS_FILE).is_file() else None
@@ -54,7 +54,7 @@ def keep_evaluation(
     """
     folder = _later_evaluation(registry, version, frozen, settings)
     keep_reports(output_dir, folder)
-    registry.set_metrics(version, frozen_metrics(folder, frozen))
+    registry.set_metrics(version, frozen_metrics(folder, frozen, settings))
     return folder
 
 
@@ -75,14 +75,19 @@ def evaluation_settings(
     }
 
 
-def frozen_metrics(evaluation_dir: Path, frozen: FrozenSet) -> dict[str, Any]:
-    """Dice by case and their mean, from a folder of an evaluation.
+def frozen_metrics(evaluation_dir: Path, frozen: FrozenSet, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Dice by case and their mean, from a folder of an evaluation, with what they were measured on and how.
 
     Cases without tumour are left out of both; `false_positive_ml` has what was predicted in them.
+
+    Args:
+        evaluation_dir: of the verb `evaluating`.
+        frozen: the set it measured.
+        settings: of the cycle's fine-tuning; those of `MASK_KEYS` are kept as `masks`.
     """
     rows = read_rows(evaluation_dir)
     cases = {row["case"]: row["dice"] for row in rows if row["case"] not in frozen.without_tumour}
-    metrics = {"dice": sum(cases.values()) / len(cases), "cases": cases, "frozen_sha256": frozen.sha256}
+    metrics = {"dice": sum(cases.values()) / len(cases), "cases": cases, **_measured_on(frozen, settings)}
     if frozen.without_tumour:
         predicted = {row["case"]: row["volume_prediction_ml"] for row in rows if row["case"] in frozen.without_tumour}
         metrics["false_positive_ml"] = predicted
@@ -149,7 +154,7 @@ def conclude(
         evaluation_dir: folder of the candidate's evaluation; becomes its report.
         frozen: the frozen set of both.
         rule: of the gate.
-        manifest: where the candidate comes from.
+        manifest: where the candidate comes from; `settings` are those of the cycle.
         further_files: to keep with the report.
         user: who asked for the cycle.
 
@@ -161,7 +166,8 @@ def conclude(
     for file in further_files:
         if file.is_file():
             shutil.copyfile(file, report_dir / file.name)
-    metrics, before = (frozen_metrics(folder, frozen) for folder in (evaluation_dir, current_evaluation))
+    finetuning = manifest["settings"]["finetuning"]
+    metrics, before = (frozen_metrics(folder, frozen, finetuning) for folder in (evaluation_dir, current_evaluation))
     report = judge(before["cases"], metrics["cases"], rule)
     if frozen.without_tumour:
         report = with_false_positives(report, before["false_positive_ml"], metrics["false_positive_ml"])
@@ -181,12 +187,14 @@ def keep_reports(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def _mask_settings(settings: Mapping[str, Any]) -> str:
-    return json.dumps({key: settings[key] for key in MASK_KEYS if key in settings}, sort_keys=True)
+def _measured_on(frozen: FrozenSet, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """On what and how a version is measured; Dice compare where both are the same."""
+    return {"frozen_sha256": frozen.sha256, "masks": {key: settings[key] for key in MASK_KEYS if key in settings}}
 
 
 def _later_evaluation(
     registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet, settings: Mapping[str, Any]
 ) -> Path:
-    way = hashlib.sha256(_mask_settings(settings).encode()).hexdigest()
+    masks = _measured_on(frozen, settings)["masks"]
+    way = hashlib.sha256(json.dumps(masks, sort_keys=True).encode()).hexdigest()
     return registry.folder / EVALUATIONS_DIR / f"{version_name(version.number)}_{frozen.sha256[:12]}_{way[:8]}"

@@ -20,7 +20,8 @@ class ModelVersion:
         path: folder of the version.
         card: model card of the weights.
         sha256: of the weights' file.
-        metrics: results on the frozen validation set, such as {"dice": 0.71, "cases": {"P001": 0.8}}; may be empty.
+        metrics: results on the frozen validation set, such as {"dice": 0.71, "cases": {"P001": 0.8}}, with the set's
+            `frozen_sha256` and the settings of the `masks`; may be empty.
         status: "candidate", "accepted" or "refused".
         manifest: where it came from: parent version, list of cases, settings, time.
         decision: why it was accepted or refused; empty for a candidate.

@@ -210,6 +210,7 @@ class ModelRegistry:
             "sha256": [a.sha256, b.sha256],
             "dice": [a.metrics.get("dice"), b.metrics.get("dice")],
             "same_frozen_set": a.metrics.get("frozen_sha256") == b.metrics.get("frozen_sha256"),
+            "same_masks": a.metrics.get("masks") == b.metrics.get("masks"),
             "cases": [
                 {"case": case, "dice": [cases_a.get(case), cases_b.get(case)]}
                 for case in sorted(set(cases_a) | set(cases_b))

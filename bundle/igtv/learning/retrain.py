@@ -175,7 +175,7 @@ def consider(
             folder / "candidate",
             frozen,
             settings.rule,
-            {"data": [], "settings": asdict(settings), **(manifest or {})},
+            {"data": [], **(manifest or {}), "settings": asdict(settings)},
             user=user,
         )
         progress.update(state=DONE, phase="done", **_outcome(version))
@@ -290,7 +290,8 @@ def _decide(registry, current, frozen, folder, manifest, pretrained, settings, u
     patients = {entry["patient"] for entry in manifest["data"]}
     if settings.start_from == CURRENT:
         patients |= {entry["patient"] for entry in current.data}
-    describe(model_path, pretrained.card, len(patients), frozen_metrics(folder / "candidate", frozen))
+    metrics = frozen_metrics(folder / "candidate", frozen, settings.finetuning)
+    describe(model_path, pretrained.card, len(patients), metrics)
     return conclude(
         registry,
         current,
