@@ -20,6 +20,7 @@ class AppOptions:
         max_waiting: requests that may wait for the network; one more is answered 503.
         wait_seconds: longest wait for the network in s, then 503.
         max_upload_mb: largest request body in MB (10^6 bytes).
+        pretrained_model: checkpoint, with its model card, that a new data folder begins with; empty: the shipped one.
         frozen_set: datalist whose labelled cases are the frozen validation set; empty: a share of the labels.
         frozen_share: that share of the labelled patients.
         gate_margin: a candidate's mean Dice on the frozen set may be lower by this.
@@ -36,6 +37,7 @@ class AppOptions:
     max_waiting: int = 8
     wait_seconds: float = 120.0
     max_upload_mb: float = 1000.0
+    pretrained_model: str = ""
     frozen_set: str = ""
     frozen_share: float = 0.2
     gate_margin: float = 0.01

@@ -119,7 +119,7 @@ def test_overlays_change_only_what_train_has(configs):
     }
     for name, config in configs.items():
         if "+config_files" in config:
-            new = {key.split("#")[0] for key in config} - set(configs["train"]) - RUN_KEYS
+            new = {key.split("#")[0].lstrip("+") for key in config} - set(configs["train"]) - RUN_KEYS
             assert new == own.get(name, set()), name
 
 

@@ -104,6 +104,7 @@ def test_real_datalist(shared_dir):
         ({"training": [item("a", patient_id="$print(1)")]}, r"`patient_id` '\$print\(1\)' starts with \$"),
         ({"training": [item("a", patient_id="@network")]}, "starts with @"),
         ({"training": [item("a", ct_kind=1)]}, r"`ct_kind` is 1"),
+        ({"training": [item("a", label_kind="ctv")]}, r"`label_kind` is 'ctv': one of gtv, igtv"),
         ({"testing": ["a.nii.gz"]}, r"testing\[0\] is 'a.nii.gz': an object"),
         ({"training": {}}, r"`training` is a dict: a list"),
         ({"trainning": [item("a")]}, r"has no case.*keys found: trainning"),

@@ -1,7 +1,7 @@
 """Reads the datalist JSON and splits it by patient.
 
 The file follows the decathlon style: lists `training`, `validation` and `testing` of items
-`{"ct", "pet", "label", "no_tumour", "patient_id", "fold", "ct_kind"}`, of which only `ct` and `pet` must be there.
+`{"ct", "pet", "label", "no_tumour", "patient_id", "fold", "ct_kind", "label_kind"}`, of which only `ct` and `pet` must be there.
 MONAI's own `load_decathlon_datalist` and `datafold_read` join the data folder to every string value (a `patient_id`
 becomes a path) and know nothing of patients, hence this reader. `bundle/docs/data.md` describes the format for users.
 """
@@ -18,6 +18,7 @@ from ..configuration.plain_text import MARKS, reads_as_configuration
 PARTS = ("training", "validation", "testing")
 PATH_KEYS = ("ct", "pet", "label")
 UNKNOWN_CT_KIND = "unknown"
+LABEL_KINDS = ("gtv", "igtv")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class DatalistItem:
         fold: the item's validation fold, or None.
         ct_series_uid: DICOM series that an import made the CT of; "" where there is none, or it was made of several.
         no_tumour: the label says that there is no tumour, and is empty; any other empty label is a mistake.
+        label_kind: "gtv" (tumour at one moment) or "igtv" (over the breathing cycle); "" where the file does not say.
     """
 
     case: str
@@ -44,6 +46,7 @@ class DatalistItem:
     fold: int | None
     ct_series_uid: str = ""
     no_tumour: bool = False
+    label_kind: str = ""
 
     def as_case(self) -> dict[str, str | bool]:
         """The item as the transforms take it: `case`, `ct`, `pet`, `ct_kind`; where known, `label`, `ct_series_uid`.
@@ -236,6 +239,9 @@ def _read_item(
     ct_kind = entry.get("ct_kind", UNKNOWN_CT_KIND)
     if not isinstance(ct_kind, str):
         raise ValueError(f"{where}: `ct_kind` is {ct_kind!r}: a text is expected")
+    label_kind = entry.get("label_kind", "")
+    if label_kind not in ("", *LABEL_KINDS):
+        raise ValueError(f"{where}: `label_kind` is {label_kind!r}: one of {', '.join(LABEL_KINDS)} is expected")
     patient = entry.get("patient_id")
     if patient is None:
         patient = case = Path(paths["ct"]).parent.name
@@ -252,7 +258,7 @@ def _read_item(
             "configuration and a datalist is data: give the case a `patient_id` of letters, digits, - and _"
         )
     uid = _ct_series_uid(entry.get("source"))
-    return DatalistItem(case, patient, paths["ct"], paths["pet"], paths["label"], ct_kind, fold, uid, no_tumour)
+    return DatalistItem(case, patient, paths["ct"], paths["pet"], paths["label"], ct_kind, fold, uid, no_tumour, label_kind)
 
 
 def _ct_series_uid(source: object) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..phantom.dataset import ensure_phantom_dataset
 from .checks import check_cases
-from .datalist import read_datalist, split_cases
+from .datalist import Datalist, read_datalist, split_cases
 
 logger = logging.getLogger(__name__)
 PARTS = ("training", "validation", "testing")
@@ -21,6 +21,7 @@ def prepare_cases(
     seed: int = 0,
     skip_bad_cases: bool = False,
     phantom: Mapping | None = None,
+    task: str | None = None,
 ) -> dict[str, list]:
     """Cases of the three parts, checked before anything expensive starts.
 
@@ -34,17 +35,22 @@ def prepare_cases(
         skip_bad_cases: leave unusable cases out, with a log line each, instead of refusing to start.
         phantom: settings of the built-in phantom, which is made when `dataset_dir` and `datalist` are the phantom's
             own (its key "dataset_dir"); any other folder must exist.
+        task: of the model that is trained, "gtv" or "igtv", to be checked against the datalist's `label_kind`;
+            None: nothing is trained.
 
     Returns:
         {"training": [...], "validation": [...], "testing": [...], "left_out": [...]}; cases have the keys
         `ct`, `pet`, `label`, `case`, and "left_out" holds the bad ones with their reason.
 
     Raises:
-        FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named.
+        FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named; or a GTV model is to learn
+            from IGTV contours.
     """
     if phantom is not None and _is_phantom(dataset_dir, datalist, phantom):
         ensure_phantom_dataset(**phantom)
     listing = read_datalist(datalist, dataset_dir)
+    if task == "gtv":
+        _refuse_igtv_contours(listing)
     parts: dict[str, list] = {}
     left_out = []
     for part in PARTS:
@@ -53,6 +59,17 @@ def prepare_cases(
         left_out += bad
     logger.info("cases: %s", ", ".join(f"{len(parts[part])} {part}" for part in PARTS))
     return {**parts, "left_out": left_out}
+
+
+def _refuse_igtv_contours(listing: Datalist) -> None:
+    """The card of such a model, and the ROI it writes, would be called GTV. The reverse may be meant: samples breathe."""
+    items = [*listing.training, *listing.validation]
+    igtv = [item.case for item in items if item.label_kind == "igtv"]
+    if igtv:
+        raise ValueError(
+            f"task is 'gtv', but {len(igtv)} of {len(items)} cases of {listing.path} hold IGTV contours (`label_kind`; "
+            f"the first: {igtv[0]}): give --task igtv, which names the model and its contours"
+        )
 
 
 def _is_phantom(dataset_dir: str | Path, datalist: str | Path, phantom: Mapping) -> bool:

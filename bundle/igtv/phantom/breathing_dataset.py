@@ -229,4 +229,5 @@ def _item(folder: Path, item: DatalistItem, cycle: int) -> dict:
     name = breathing_case_name(item.case, cycle)
     facts = json.loads((folder / name / FACTS_FILE).read_text(encoding="utf-8"))
     files = {key: f"{name}/{key}.nii.gz" for key in ("ct", "pet", "label", "gtv")}
-    return files | {"patient_id": item.patient, "ct_kind": facts["ct_kind"], "cut_by": facts["cut_by"]}
+    facts = {"patient_id": item.patient, "ct_kind": facts["ct_kind"], "label_kind": "igtv", "cut_by": facts["cut_by"]}
+    return files | facts

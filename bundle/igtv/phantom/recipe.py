@@ -87,7 +87,7 @@ class Recipe:
         name = self.case_id(index)
         facts = json.loads((folder / name / FACTS_FILE).read_text(encoding="utf-8"))
         files = {key: f"{name}/{key}.nii.gz" for key in ("ct", "pet", "label")}
-        return files | {"patient_id": name, "ct_kind": facts["ct_kind"]}
+        return files | {"patient_id": name, "ct_kind": facts["ct_kind"], "label_kind": self.settings.task}
 
 
 def differing_settings(asked: dict, found: dict) -> list[str]:

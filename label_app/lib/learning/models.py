@@ -1,6 +1,9 @@
 """The registries of model versions that the app serves from."""
 
+from pathlib import Path
+
 from igtv.learning.registry import ModelRegistry
+from igtv.networks.model_card import file_sha256
 
 PRETRAINED = "gtv"
 FINE_TUNED = "igtv"
@@ -9,17 +12,31 @@ FINE_TUNED = "igtv"
 def open_models(app) -> dict[str, ModelRegistry]:
     """Registries by name: the pre-trained GTV model, and the one that learns from the labels.
 
-    Both start from the shipped checkpoint. Its card names what it was trained on, so the second one is called a GTV
-    model until a fine-tuned version has been accepted.
+    Both start from the shipped checkpoint, or the one of the option `pretrained_model`. Its card names what it was
+    trained on, so the second one is called a GTV model until a fine-tuned version has been accepted.
 
     Args:
-        app: has `folders.models` and `bundle_dir`.
+        app: has `folders.models`, `bundle_dir` and `options.pretrained_model`.
 
     Raises:
-        FileNotFoundError: the bundle has no checkpoint, or one without a model card.
+        FileNotFoundError: there is no such checkpoint, or none with a model card.
+        ValueError: the data folder began with another checkpoint than the option names.
     """
-    shipped = app.bundle_dir / "models" / "model.pt"
+    given = app.options.pretrained_model
+    start = Path(given) if given else app.bundle_dir / "models" / "model.pt"
     registries = {name: ModelRegistry(app.folders.models, name) for name in (PRETRAINED, FINE_TUNED)}
-    registries[PRETRAINED].seed(shipped, "shipped with the bundle")
-    registries[FINE_TUNED].seed(shipped, "the pre-trained GTV model, where fine-tuning starts")
+    registries[PRETRAINED].seed(start, f"given as {start.name}" if given else "shipped with the bundle")
+    registries[FINE_TUNED].seed(start, "the pre-trained model, where fine-tuning starts")
+    if given:
+        _refuse_another_start(registries[PRETRAINED], start)
     return registries
+
+
+def _refuse_another_start(registry: ModelRegistry, start: Path) -> None:
+    """Labels were proposed and versions measured with the first one: another needs a data folder of its own."""
+    first = registry.version(1)
+    if first.sha256 != file_sha256(start):
+        raise ValueError(
+            f"pretrained_model {start} is not what {registry.folder.parent} began with ('{first.card.get('name')}'): "
+            "leave the option out, or give another --data_dir"
+        )

@@ -9,16 +9,19 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from igtv.dicom.errors import DicomError
 from igtv.learning.cycle import CycleFailed, CycleStopped
 from igtv.learning.frozen_set import read_frozen_set
 from igtv.learning.model_version import ModelVersion
+from igtv.networks.igtv_network import IGTVNetwork
+from igtv.networks.model_card import file_sha256, write_model_card
 from lib.learning import learning_loop
 from lib.learning.learning_loop import LearningLoop
 from lib.learning.models import open_models
 from lib.learning.tasks import LearnFromLabels, create_trainers
 from lib.options import AppOptions
-from lib.paths import data_folders
+from lib.paths import DataFolders, data_folders
 from lib.server.errors import RequestError
 from lib.studies.errors import PetMissing
 from lib.studies.pacs import PacsError
@@ -118,6 +121,26 @@ def test_stand_in_is_as_the_datastore(unlike_datastore):
 def test_both_models_start_from_the_shipped_weights(app):
     gtv, igtv = app.models["gtv"].current(), app.models["igtv"].current()
     assert gtv.sha256 == igtv.sha256 and gtv.card["task"] == igtv.card["task"] == "gtv"
+
+
+@pytest.fixture
+def own_model(tmp_path):
+    """A checkpoint of the user's, of another network than the shipped one."""
+    path, network = tmp_path / "own.pt", {"variant": "nano", "fusion": "rectified", "sim": "B", "sim_radius": 4}
+    torch.save(IGTVNetwork(**network).state_dict(), path)
+    write_model_card(path, name="Own model", task="gtv", network=network, spacing_mm=(3.0, 3.0, 3.0))
+    return path
+
+
+def test_a_data_folder_begins_with_the_model_given_and_keeps_to_it(app, own_model, tmp_path):
+    app.folders = DataFolders(tmp_path / "other").make()
+    app.options = AppOptions(pretrained_model=str(own_model))
+    assert {registry.current().sha256 for registry in open_models(app).values()} == {file_sha256(own_model)}
+    app.options = AppOptions()
+    assert open_models(app)["gtv"].current().card["name"] == "Own model"
+    app.options = AppOptions(pretrained_model=str(app.bundle_dir / "models" / "model.pt"))
+    with pytest.raises(ValueError, match="is not what .*models began with"):
+        open_models(app)
 
 
 def test_a_training_takes_the_labels_and_freezes_patients_once(app, cycle):

@@ -1,0 +1,35 @@
+"""From the settings of a verb to checked cases: what is refused before anything expensive starts."""
+
+import json
+from pathlib import Path
+
+import pytest
+from igtv.data.prepare import prepare_cases
+
+
+@pytest.fixture
+def dataset_dir(make_case, tmp_path):
+    """Two patients with IGTV contours, one of which validates."""
+    cases = [make_case(name) for name in ("P1", "P2")]
+    items = [
+        {key: case[key] for key in ("ct", "pet", "label")} | {"patient_id": case["case"], "label_kind": "igtv"}
+        for case in cases
+    ]
+    lists = {"training": items[:1], "validation": items[1:]}
+    (tmp_path / "dataset.json").write_text(json.dumps(lists), encoding="utf-8")
+    return tmp_path
+
+
+def prepared(dataset_dir: Path, task: str | None) -> dict[str, list]:
+    return prepare_cases(dataset_dir, dataset_dir / "dataset.json", fold=0, task=task)
+
+
+def test_a_gtv_model_does_not_learn_from_igtv_contours(dataset_dir):
+    with pytest.raises(ValueError, match="task is 'gtv', but 2 of 2 cases .* the first: P1.*--task igtv"):
+        prepared(dataset_dir, "gtv")
+
+
+@pytest.mark.parametrize("task", ["igtv", None])
+def test_an_igtv_model_does_and_any_model_is_measured_on_them(dataset_dir, task):
+    parts = prepared(dataset_dir, task)
+    assert [case["case"] for case in parts["training"] + parts["validation"]] == ["P1", "P2"]
