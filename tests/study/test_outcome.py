@@ -69,13 +69,34 @@ def test_a_paired_difference_by_hand():
 
 def test_arms_that_cannot_be_paired_are_refused():
     first, second = rows_of("one", {0: [0.5, 0.7]}), rows_of("two", {1: [0.5, 0.7]})
-    with pytest.raises(ValueError, match="no seed in common"):
+    with pytest.raises(ValueError, match="no seed and patient in common"):
         paired_outcome(first, second, "dice")
-    with pytest.raises(ValueError, match="different patients: p2"):
-        paired_outcome(first, rows_of("two", {0: [0.5, 0.7, 0.1]}), "dice")
-    unlabelled = rows_of("two", {0: [0.1, 0.2]}, size=0)  # the GTV model is set against all seeds
-    both = first + rows_of("one", {1: [0.7, 0.9]})
-    assert paired_outcome(both, unlabelled, "dice", 200)["mean_difference"] == pytest.approx(0.55)
+
+
+def test_an_arm_without_seed_is_set_against_all_of_them():
+    perfect = rows_of("perfect_gtv", {0: [0.1, 0.2]}, size=0)
+    both = rows_of("one", {0: [0.5, 0.7], 1: [0.7, 0.9]})
+    found = paired_outcome(both, perfect, "dice", 200)
+    assert found["mean_difference"] == pytest.approx(0.55) and found["left_out"] == 0
+    assert found["by_seed"] == pytest.approx({"0": 0.45, "1": 0.65})
+    reverse = paired_outcome(perfect, both, "dice", 200)
+    assert reverse["by_seed"] == pytest.approx({"0": -0.45, "1": -0.65})
+
+
+def test_what_one_arm_lacks_does_not_count_for_the_other():
+    """Two equal arms; one was not tested with seed 1 on p1, nor on p2 at all: no difference may come of it."""
+    one = rows_of("one", {0: [0.5, 0.9, 0.3], 1: [0.7, 0.1, 0.3]})
+    two = [row | {"arm": "two"} for row in one if (row["patient"], row["seed"]) != ("p1", 1) and row["patient"] != "p2"]
+    found = paired_outcome(one, two, "dice", 200)
+    assert (found["mean_difference"], found["n"], found["left_out"]) == (0.0, 2, 1)
+    assert found["by_seed"] == {"0": 0.0, "1": 0.0}
+
+
+def test_the_median_tells_whether_a_few_patients_make_the_mean():
+    first, second = rows_of("one", {0: [0.5, 0.5, 0.9]}), rows_of("two", {0: [0.5, 0.6, 0.3]})
+    found = paired_outcome(first, second, "dice", 200)
+    assert found["mean_difference"] == pytest.approx(0.5 / 3) and found["median_difference"] == 0.0
+    assert (found["n_first_higher"], found["n_second_higher"]) == (1, 1)
 
 
 def test_an_arm_without_labels_counts_at_every_size():
@@ -90,6 +111,13 @@ def test_verdicts(gain, verdict, hoped):
     rows = rows_of("two", {0: base}) + rows_of("one", {0: base + gain + 0.01 * np.sin(np.arange(12))})
     decision = decide(RULE, rows, 10, 1000)
     assert (decision["verdict"], decision["reaches_hoped"]) == (verdict, hoped)
+
+
+def test_nothing_is_said_of_a_hope_where_there_was_none():
+    base = np.linspace(0.3, 0.8, 12)
+    rows = rows_of("two", {0: base}) + rows_of("one", {0: base + 0.1})
+    rule = {key: value for key, value in RULE.items() if key != "hoped"}
+    assert "reaches_hoped" not in decide(rule, rows, 10, 200)
 
 
 def test_an_interval_over_zero_decides_nothing():
@@ -163,7 +191,9 @@ def test_comparisons_change_one_thing_at_a_time(choices):
     assert ("pre-training with breathing", "moved_rectified_none", "scratch_long_rectified_none") in found
     assert sum(question == "slice interaction" for question, *_ in found) == 3 * 2 + 1
     rows = rows_of("scratch_cipa_B", {0: [0.5, 0.6]}) + rows_of("scratch_cipa_none", {0: [0.4, 0.5]})
+    rows += rows_of("scratch_cipa_B", {0: [0.5, 0.6, 0.7]})[2:]  # one patient that the other was not tested on
     table = compare_all(plan, rows, [10])
+    assert {(entry["n"], entry["left_out"]) for entry in table} == {(2, 1)}
     assert {(entry["first"], entry["second"]) for entry in table} == {("scratch_cipa_B", "scratch_cipa_none")}
     assert [entry["metric"] for entry in table] == list(OUTCOMES)
 

@@ -3,11 +3,16 @@
 from dataclasses import replace
 
 import pytest
-from igtv.study.branch import Branch
-from igtv.study.cost import measured_cost, placeholder_data, projected_hours, study_size
+from igtv.study.branch import Branch, breathing_branches
+from igtv.study.cost import measured_cost, placeholder_patients, placeholder_phantom, projected_hours, study_size
 from igtv.study.plan import TRAINED, plan_from, split_arm
 from igtv.study.store import save_json
 from igtv.study.tuning import TUNING_FILE, chosen_settings
+
+RULE = {
+    **{"name": "H", "question": "?", "metric": "dice", "above": 0.0},
+    **{"first": "pretrained_segresnet", "second": "scratch_segresnet"},
+}
 
 
 def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
@@ -30,7 +35,17 @@ def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
         ({"scale": "tiny"}, "scale='tiny'"),
         ({"main_size": 3}, "main_size=3 is not among sizes"),
         ({"seeds": [1, 1]}, "none twice"),
-        ({"pool_cases": 1}, "pool_cases=1: a whole number from 2"),
+        ({"pool_cases": 1}, r"pool_cases=1: sizes=\[1, 2\] need 2"),
+        ({"sizes": [0, 2]}, "sizes=0: a whole number from 1"),
+        ({"resamples": 0}, "resamples=0"),
+        ({"breathing_validation_patients": 0}, "breathing_validation_patients=0"),
+        ({"margins_in_plane_mm": []}, "margins_in_plane_mm"),
+        ({"breathing": {"cycles_per_case": 1}}, "breathing#seed=None"),
+        ({"breathing": {"seed": 1, "cycles_per_case": 1, "amplitude_mm": 1}}, "did you mean 'amplitude_"),
+        ({"phantom_settings": {"spacing": 2}}, "phantom_settings: unknown key 'spacing'"),
+        ({"recipe": {"epochs": 2, "val_interval": 1}}, "the last weights are taken"),
+        ({"recipe": {"samples_per_epoch": 2}}, "the study itself sets 'samples_per_epoch'"),
+        ({"expected": {"zero_shot": [0, 1]}}, "expected needs"),
         ({"scratch_steps": 2, "finetuning_steps": 4}, "must not get less"),
         ({"recipe": {"epochs": 2, "learing_rate": 0.1}}, "did you mean 'learning_rate'"),
         ({"scratch_settings": {"model_path": "model.pt"}}, "the study itself sets 'model_path'"),
@@ -38,9 +53,13 @@ def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
         ({"tuning": {"seed": 0, "scratch": [], "pretrained": []}}, "tuning seed 0 is among"),
         ({"phantom_seeds": dict.fromkeys(("pretraining", "pool", "validation", "testing", "calibration"), 1)}, "share"),
         (
-            {"hypotheses": [{"name": "H", "first": "pretrained_unet", "second": "scratch_segresnet"}]},
+            {"hypotheses": [RULE | {"first": "pretrained_unet"}]},
             "'pretrained_unet' is no arm",
         ),
+        ({"hypotheses": [RULE | {"metric": "dise"}]}, "metric 'dise' is not among dice, "),
+        ({"hypotheses": [RULE | {"no_loss_metric": "dice"}]}, "go together"),
+        ({"hypotheses": [RULE | {"hopped": 0.1}]}, "unknown key 'hopped'"),
+        ({"hypotheses": [{"name": "H"}]}, "hypothesis H lacks 'above'"),
     ],
 )
 def test_choices_that_cannot_be_are_named(choices, changes, message):
@@ -51,7 +70,7 @@ def test_choices_that_cannot_be_are_named(choices, changes, message):
 def test_arms_differ_in_nothing_unasked(choices, tmp_path):
     """finetune.json brings sampling, epochs and freezing of its own: a pre-trained arm must not get them by it."""
     plan = plan_from(choices("full"))
-    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    branch = Branch("A", plan, placeholder_phantom(plan), tmp_path, plan.sizes, plan.recipe)
     cells = {cell.arm: cell for cell in branch.network_cells() if cell.size == 10 and cell.seed == 0}
     scratch, pretrained = (branch.arm(cells[f"{init}_rectified_B"], {}) for init in ("scratch", "pretrained"))
     samples = [unit.work["settings"]["samples_per_epoch"] for unit in (scratch, pretrained)]
@@ -68,7 +87,7 @@ def test_arms_differ_in_nothing_unasked(choices, tmp_path):
 
 def test_seeds_label_other_patients_also_where_a_study_has_the_main_size_alone(choices, tmp_path):
     plan = plan_from(choices("full", sizes=[10]))
-    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    branch = Branch("A", plan, placeholder_phantom(plan), tmp_path, plan.sizes, plan.recipe)
     labelled = [
         frozenset(case["patient"] for case in branch.arm(cell, {}).work["training"])
         for cell in branch.network_cells()
@@ -79,7 +98,7 @@ def test_seeds_label_other_patients_also_where_a_study_has_the_main_size_alone(c
 
 def test_every_seed_of_a_main_network_has_a_pretraining_of_its_own(choices, tmp_path):
     plan = plan_from(choices("full"))
-    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    branch = Branch("A", plan, placeholder_phantom(plan), tmp_path, plan.sizes, plan.recipe)
     for cell in branch.network_cells():
         init, architecture = split_arm(cell.arm)
         if init in ("pretrained", "moved"):
@@ -93,7 +112,7 @@ def test_every_seed_of_a_main_network_has_a_pretraining_of_its_own(choices, tmp_
 
 def test_a_pretraining_with_breathing_differs_in_the_breathing_and_in_what_it_segments(choices, tmp_path):
     plan = plan_from(choices("full"))
-    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    branch = Branch("A", plan, placeholder_phantom(plan), tmp_path, plan.sizes, plan.recipe)
     still, moved = (branch.pretraining("rectified_B", 1, moved).work for moved in (False, True))
     assert moved["settings"] == {**still["settings"], "breathing_probability": 1.0}
     assert (still["task"], moved["task"]) == ("gtv", "igtv") and moved["training"] == still["training"]
@@ -104,7 +123,7 @@ def test_a_pretraining_with_breathing_differs_in_the_breathing_and_in_what_it_se
 
 def test_the_long_control_has_all_the_steps_and_the_settings_of_scratch(choices, tmp_path):
     plan = plan_from(choices("full"))
-    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    branch = Branch("A", plan, placeholder_phantom(plan), tmp_path, plan.sizes, plan.recipe)
     cells = {cell.arm: cell for cell in branch.network_cells() if cell.size == 10 and cell.seed == 1}
     long, pretrained = (branch.arm(cells[f"{init}_rectified_B"], {}) for init in ("scratch_long", "pretrained"))
     assert long.work["steps"] == pretrained.needs[0].work["steps"] + pretrained.work["steps"] == 1000
@@ -119,7 +138,7 @@ def test_the_long_control_has_all_the_steps_and_the_settings_of_scratch(choices,
 
 def test_grid_is_full_at_the_main_size_and_holds_the_main_arms_elsewhere(choices, tmp_path):
     plan = plan_from(choices("full"))
-    branch = Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    branch = Branch("A", plan, placeholder_phantom(plan), tmp_path, plan.sizes, plan.recipe)
     cells = branch.network_cells()
     assert sum(cell.size == 10 for cell in cells) == (2 * 6 + 2 + 1) * 3
     assert sum(cell.size != 10 for cell in cells) == 3 * 2 * 3 * 3
@@ -131,7 +150,7 @@ def test_grid_is_full_at_the_main_size_and_holds_the_main_arms_elsewhere(choices
 
 def test_the_calibration_trains_with_a_candidate_of_the_tuning(choices, tmp_path):
     plan = plan_from(choices("full"))
-    data = replace(placeholder_data(plan, "A", 2), calibration={"training": [], "validation": [], "testing": []})
+    data = replace(placeholder_phantom(plan), calibration={"training": [], "validation": [], "testing": []})
     unit = Branch("A", plan, data, tmp_path, plan.sizes, plan.recipe).calibration_scratch("rectified_none", 100)
     assert unit.work["settings"]["learning_rate"] == plan.tuning["scratch"][0]["learning_rate"]
 
@@ -151,7 +170,7 @@ def test_cost_is_reckoned_from_rates():
 
 def test_size_of_the_full_study(choices, tmp_path):
     plan = plan_from(choices("full"))
-    branch = Branch("A", plan, placeholder_data(plan, "A", plan.testing_cases), tmp_path, plan.sizes, plan.recipe)
+    branch = Branch("A", plan, placeholder_phantom(plan), tmp_path, plan.sizes, plan.recipe)
     size = study_size(plan, [branch])
     scratch = 6 * 3 + 2 * 3 * 3
     pretrained, moved = scratch, 2 * 3 + 2 * 3 * 3  # with breathing the main networks alone
@@ -161,3 +180,15 @@ def test_size_of_the_full_study(choices, tmp_path):
     scratch, tuned = scratch + 6 + 1, pretrained + 6 + moved + 4  # tuning, and the calibration's
     steps = (pretrainings + long) * plan.pretraining_steps + (tuned + long) * plan.finetuning_steps
     assert size["steps"] == steps + scratch * plan.scratch_steps
+
+
+def test_size_of_the_full_study_with_patients(choices, tmp_path):
+    """Of 33 patients each fold tests 11 with four cycles, five validate and know the margins, 17 are the pool."""
+    plan = plan_from(choices("full"))
+    folds = breathing_branches(plan, placeholder_patients(plan, 33, 11), tmp_path)
+    phantom = Branch("A", plan, placeholder_phantom(plan), tmp_path, plan.sizes, plan.recipe)
+    alone, both = study_size(plan, [phantom]), study_size(plan, [phantom, *folds])
+    assert [len(part) for part in (folds[0].data.pool, folds[0].data.testing)] == [17, 44]
+    trained = 3 * 2 * 3 * 3 + 3  # starts, networks, seeds and sizes; the long control
+    assert both["tested_cases"] - alone["tested_cases"] == 3 * (trained * 44 + 6 * (2 * 44 + 5))
+    assert both["trainings"] - alone["trainings"] == 3 * (12 + trained + 12)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from igtv.evaluation.case_metrics import case_metrics
 from igtv.study.branch import Branch, Cell
-from igtv.study.cost import placeholder_data
+from igtv.study.cost import placeholder_phantom
 from igtv.study.light_metrics import light_metrics
 from igtv.study.margins import Margin, at_the_edge, choose_margin, grow
 from igtv.study.plan import plan_from
@@ -60,7 +60,7 @@ def test_a_margin_at_the_edge_of_what_was_tried_is_named():
 
 def test_no_margin_is_chosen_on_patients_that_the_gtv_model_learned_from(choices, tmp_path):
     plan = plan_from(choices("full"))
-    apart = placeholder_data(plan, "B", 8)
+    apart = placeholder_phantom(plan)
     validation = [{"case": "v", "patient": "v"}]
     same = replace(apart, pretraining=[{**case, "case": "static"} for case in apart.pool], validation=validation)
     for data, sizes, cases in ((apart, [5, 10, 15], None), (same, [0], validation)):

@@ -11,6 +11,7 @@ from igtv.study import units
 from igtv.study.data import breathing_data
 from igtv.study.plan import plan_from
 from igtv.study.registration import NotRegistered
+from igtv.study.store import save_json
 from igtv.study.study import STAGES, run_study
 from igtv.study.work import KINDS
 from matplotlib.image import imread
@@ -97,8 +98,9 @@ def test_a_second_run_reads_only_and_a_changed_one_is_refused(finished, study_ch
     changed = study_choices | {"scratch_steps": 4}
     with pytest.raises(NotRegistered, match="plan.scratch_steps: 2 -> 4"):
         run_study(folder, ["arms"], **MACHINE, **changed)
-    with pytest.raises(ValueError, match="stages=.'all'.: choose among data, calibration"):
-        run_study(folder, ["all"], **MACHINE, **study_choices)
+    for stages, message in ((["all"], "stages=.'all'.: give a list"), ("data", "stages='data': give a list, such as")):
+        with pytest.raises(ValueError, match=message):
+            run_study(folder, stages, **MACHINE, **study_choices)
     with pytest.raises(ValueError, match=r"run_sizes=\[3\]: planned are \[1, 2\]"):
         run_study(folder, ["arms"], run_sizes=[3], **MACHINE, **study_choices)
     with pytest.raises(ValueError, match="run_architectures=.'cipa'.: planned are .'rectified_B'"):
@@ -112,6 +114,35 @@ def test_what_is_not_registered_is_said_in_every_table(finished, study_choices):
     assert any("hypotheses" in line for line in findings["registration"]["differs"])
     page = (folder / "report.html").read_text()
     assert "Not as registered" in page and "All arms (not as registered)" in page
+
+
+def test_results_of_other_sources_are_said_in_every_table(finished, study_choices):
+    folder, _ = finished
+    path = folder / "A/test/threshold/n01_seed0/result.json"
+    kept = path.read_text()
+    path.write_text(json.dumps(json.loads(kept) | {"sources": "other"}))
+    differs = run_study(folder, ["report"], **MACHINE, **study_choices)["registration"]["differs"]
+    path.write_text(kept)
+    assert any("1 unit(s) were done by other sources" in line and "n01_seed0" in line for line in differs)
+
+
+def test_a_report_does_not_lose_the_patients(tmp_path, study_choices):
+    """Their results lie in the folder; written without them, report and tables would say that there are none."""
+    save_json(tmp_path / "registration.json", {"data_registered": {"A": "now", "B/fold0": "now"}})
+    with pytest.raises(ValueError, match="has Data B.*give patients_dir"):
+        run_study(tmp_path, ["report"], **MACHINE, **study_choices)
+
+
+def test_patients_are_looked_at_before_anything_is_made(tmp_path, study_choices, simulate_coarsely):
+    source = simulate_coarsely(tmp_path / "patients", "gtv", cases=4, folds=2)
+    study = tmp_path / "study"
+    with pytest.raises(FileNotFoundError, match="none/dataset.json does not exist"):
+        run_study(study, STAGES, patients_dir=tmp_path / "none", **MACHINE, **study_choices)
+    with pytest.raises(ValueError, match="patients_datalist=.* without patients_dir"):
+        run_study(study, STAGES, patients_datalist=source / "dataset.json", **MACHINE, **study_choices)
+    with pytest.raises(ValueError, match="2 patients to learn from and 2 to test on; 1 validate .* up to 1 can be"):
+        run_study(study, STAGES, patients_dir=source, **MACHINE, **study_choices)
+    assert not study.exists()
 
 
 def test_one_process_at_a_time_works_on_a_study(tmp_path, study_choices):

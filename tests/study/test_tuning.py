@@ -2,7 +2,7 @@
 
 import pytest
 from igtv.study.branch import Branch
-from igtv.study.cost import placeholder_data
+from igtv.study.cost import placeholder_phantom
 from igtv.study.plan import plan_from
 from igtv.study.store import load_json
 from igtv.study.tuning import TUNING_FILE, chosen_settings, run_tuning
@@ -26,7 +26,7 @@ class KnownResults:
 def branch(choices, tmp_path):
     tuning = {"seed": 100, "scratch": [HIGH, LOW], "pretrained": [HIGH, LOW], "moved": [HIGH]}
     plan = plan_from(choices("full", tuning=tuning))
-    return Branch("A", plan, placeholder_data(plan, "A", 2), tmp_path, plan.sizes, plan.recipe)
+    return Branch("A", plan, placeholder_phantom(plan), tmp_path, plan.sizes, plan.recipe)
 
 
 DICE = {

@@ -1,6 +1,8 @@
 """Units: what is done is done once, a killed training goes on, a failure keeps no other waiting."""
 
+import hashlib
 import json
+import shutil
 import sys
 
 import pytest
@@ -10,6 +12,7 @@ from igtv.study import units
 from igtv.study.branch import Branch
 from igtv.study.data import StudyData
 from igtv.study.plan import plan_from
+from igtv.study.store import save_json
 from igtv.study.units import Unit, UnitRunner
 from igtv.training.checkpoint_keeper import CheckpointKeeper
 
@@ -60,6 +63,39 @@ def test_a_result_counts_only_with_what_made_its_model(cases, tmp_path):
     assert runner.result(test) is not None
     with pytest.raises(ValueError, match="A/test was done with other settings"):
         runner.result(stale)
+
+
+def test_a_result_counts_only_with_the_weights_that_it_was_made_from(cases, tmp_path):
+    """Masks are made anew, with other bytes: what was measured of the earlier ones does not stand for them."""
+    runner = UnitRunner(tmp_path, [], "cpu", own_process=False)
+    made = threshold_unit(cases, "A/masks")
+    test = Unit("A/test", "test_threshold", made.work, needs=(made,))
+    folder = tmp_path / "A/masks"
+
+    def make(content):
+        folder.mkdir(parents=True)
+        (folder / "masks.npz").write_bytes(content)
+        runner.run([made], "masks")
+
+    make(b"first")
+    (result,) = runner.run([test], "test")
+    assert result["made_from"] == {"A/masks": {"masks.npz": hashlib.sha256(b"first").hexdigest()}}
+    shutil.rmtree(folder)
+    assert runner.result(test) == result  # a study may be read without the masks
+    make(b"other")
+    with pytest.raises(ValueError, match="A/test was made from another A/masks than the one that is there now"):
+        runner.result(test)
+
+
+def test_a_killed_unit_begins_anew_from_other_weights(cases, tmp_path):
+    runner = UnitRunner(tmp_path, [], "cpu", own_process=False)
+    made = threshold_unit(cases, "A/model")
+    unit = Unit("A/fine", "test_threshold", made.work, needs=(made,))
+    runner.run([made], "model")
+    save_json(tmp_path / "A/fine/work.json", {"made_from": {"A/model": {"model.pt": "other"}}})
+    (tmp_path / "A/fine/checkpoint.pt").write_bytes(b"of other weights")
+    runner.run([unit], "fine")
+    assert not (tmp_path / "A/fine/checkpoint.pt").exists() and runner.result(unit)["cases"] == 2
 
 
 def test_a_failure_is_named_and_the_others_go_on(cases, tmp_path):

@@ -1,7 +1,7 @@
 """Reads the datalist JSON and splits it by patient.
 
-The file follows the decathlon style: lists `training`, `validation` and `testing` of items
-`{"ct", "pet", "label", "no_tumour", "patient_id", "fold", "ct_kind", "label_kind"}`, of which only `ct` and `pet` must be there.
+The file follows the decathlon style: lists `training`, `validation` and `testing` of items `{"ct", "pet", "label",
+"no_tumour", "patient_id", "fold", "ct_kind", "label_kind"}`, of which only `ct` and `pet` must be there.
 MONAI's own `load_decathlon_datalist` and `datafold_read` join the data folder to every string value (a `patient_id`
 becomes a path) and know nothing of patients, hence this reader. `bundle/docs/data.md` describes the format for users.
 """
@@ -258,7 +258,9 @@ def _read_item(
             "configuration and a datalist is data: give the case a `patient_id` of letters, digits, - and _"
         )
     uid = _ct_series_uid(entry.get("source"))
-    return DatalistItem(case, patient, paths["ct"], paths["pet"], paths["label"], ct_kind, fold, uid, no_tumour, label_kind)
+    return DatalistItem(
+        case, patient, paths["ct"], paths["pet"], paths["label"], ct_kind, fold, uid, no_tumour, label_kind
+    )
 
 
 def _ct_series_uid(source: object) -> str:

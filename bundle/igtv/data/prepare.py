@@ -62,7 +62,7 @@ def prepare_cases(
 
 
 def _refuse_igtv_contours(listing: Datalist) -> None:
-    """The card of such a model, and the ROI it writes, would be called GTV. The reverse may be meant: samples breathe."""
+    """Card and ROI of such a model would be called GTV. The reverse is allowed: samples of GTV contours may breathe."""
     items = [*listing.training, *listing.validation]
     igtv = [item.case for item in items if item.label_kind == "igtv"]
     if igtv:

@@ -1,4 +1,4 @@
-"""Calibration of the phantom's difficulty, with simple arms alone, on cases that nothing else uses."""
+"""Calibration of the phantom's difficulty, with simple arms alone, on cases that no arm is tested on."""
 
 import logging
 from collections.abc import Mapping
@@ -8,18 +8,11 @@ from typing import Any
 from .branch import Branch
 from .calibration_picture import save_calibration
 from .outcome import OUTCOMES, arm_summary, read_test
-from .plan import StudyPlan
+from .plan import MEASURES, StudyPlan
 from .store import save_json
 from .units import Unit, UnitRunner
 
 CALIBRATION_FILE, PICTURE_FILE = "calibration.json", "calibration.png"
-# (name in `expected`, arm, metric)
-MEASURES = (
-    ("zero_shot_dice", "zero_shot", "dice"),
-    ("zero_shot_ends", "zero_shot", "dice_ends"),
-    ("scratch_dice", "scratch", "dice"),
-)
-
 logger = logging.getLogger(__name__)
 
 
@@ -75,10 +68,9 @@ def _conclude(
     }
     checks = {}
     for measure, arm, metric in MEASURES:
-        if measure in plan.expected:
-            low, high = plan.expected[measure]
-            value = numbers[arm][metric]["mean"]
-            checks[measure] = {"value": value, "expected": [low, high], "within": bool(low <= value <= high)}
+        low, high = plan.expected[measure]
+        value = numbers[arm][metric]["mean"]
+        checks[measure] = {"value": value, "expected": [low, high], "within": bool(low <= value <= high)}
     content = {
         "architecture": name,
         "labelled": size,

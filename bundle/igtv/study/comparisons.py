@@ -35,8 +35,11 @@ def pairs(plan: StudyPlan) -> Iterator[tuple[str, str, str]]:
                 yield "our network or a CNN", f"{init}_{main}", f"{init}_{name}"
 
 
-def compare_all(plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int], seed: int = 0) -> list[dict[str, Any]]:
-    """All comparisons for which both arms were tested, one entry per question, size and outcome."""
+def compare_all(plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """All comparisons for which both arms were tested, one entry per question, size and outcome.
+
+    Where an arm has not been tested on every patient yet, those that both have are compared (`n`, `left_out`).
+    """
     found = []
     for question, first, second in pairs(plan):
         for size in sizes:
@@ -44,7 +47,7 @@ def compare_all(plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int], seed
             if not comparable(*chosen):
                 continue
             for metric in OUTCOMES:
-                numbers = paired_outcome(*chosen, metric, plan.resamples, seed)
+                numbers = paired_outcome(*chosen, metric, plan.resamples)
                 found.append(
                     {"question": question, "first": first, "second": second, "size": size, "metric": metric, **numbers}
                 )

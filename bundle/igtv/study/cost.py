@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .branch import Branch
-from .data import PHANTOM, StudyData
+from .data import StudyData
 from .plan import StudyPlan
 
 
@@ -46,13 +46,12 @@ def measured_cost(results: Sequence[Mapping[str, Any]], processes: int) -> dict[
     }
 
 
-def study_size(plan: StudyPlan, branches: Sequence[Branch], with_calibration: bool = True) -> dict[str, int]:
-    """Trainings, optimisation steps and tested cases of a whole study.
+def study_size(plan: StudyPlan, branches: Sequence[Branch]) -> dict[str, int]:
+    """Trainings, optimisation steps and tested cases of a whole study, with its calibration.
 
     Args:
         plan: of the study.
-        branches: of its data sets; of their data only the numbers of cases count.
-        with_calibration: whether Data A is among them with its calibration.
+        branches: of its data sets, Data A among them; of their data only the numbers of cases count.
     """
     trainings = steps = tested = 0
     for branch in branches:
@@ -67,19 +66,17 @@ def study_size(plan: StudyPlan, branches: Sequence[Branch], with_calibration: bo
         gtv_models = len(followed.main_architectures) * len(followed.seeds)
         masks = gtv_models * (2 * len(branch.data.testing) + len(known))  # as they are, and pre-trained with breathing
         tested += len(cells) * len(branch.data.testing) + masks
-    if with_calibration:
-        trainings, steps = trainings + 1, steps + plan.scratch_steps
-        tested += 2 * plan.calibration_testing_cases + plan.main_size
+    trainings, steps = trainings + 1, steps + plan.scratch_steps
+    tested += 2 * plan.calibration_testing_cases + plan.main_size
     return {"trainings": trainings, "steps": steps, "tested_cases": tested}
 
 
-def projected_hours(size: Mapping[str, int], cost: Mapping[str, Any], processes: int | None = None) -> float | None:
+def projected_hours(size: Mapping[str, int], cost: Mapping[str, Any]) -> float | None:
     """Hours that a study of this size takes at the measured rates; None before anything was measured.
 
     Args:
         size: see `study_size`.
-        cost: see `measured_cost`.
-        processes: at a time; None: as many as were measured with.
+        cost: see `measured_cost`; as many processes at a time as it was measured with.
     """
     if not cost["seconds_per_step"] or not cost["seconds_per_tested_case"]:
         return None
@@ -88,29 +85,41 @@ def projected_hours(size: Mapping[str, int], cost: Mapping[str, Any], processes:
         + size["trainings"] * cost["seconds_around_training"]
         + size["tested_cases"] * cost["seconds_per_tested_case"]
     )
-    return round(seconds / 3600 / (processes or cost["processes"]), 2)
+    return round(seconds / 3600 / cost["processes"], 2)
 
 
-def placeholder_data(plan: StudyPlan, letter: str, testing: int) -> StudyData:
-    """Cases that exist in number only, to reckon with a study that has not been run.
+def placeholder_phantom(plan: StudyPlan) -> StudyData:
+    """Data A in number only, to reckon with a study that has not been run."""
+    return StudyData(
+        pretraining=_numbered("pretraining", plan.pretraining_cases),
+        pretraining_validation=[],
+        pool=_numbered("pool", plan.pool_cases),
+        validation=_numbered("validation", plan.validation_cases),
+        testing=_numbered("testing", plan.testing_cases),
+    )
+
+
+def placeholder_patients(plan: StudyPlan, patients: int, tested: int) -> list[StudyData]:
+    """The folds of Data B in number only.
 
     Args:
         plan: of that study.
-        letter: "A" or "B".
-        testing: cases to test on.
+        patients: with a GTV.
+        tested: of them, with each fold (in a cross-validation all are tested in the end).
     """
-
-    def cases(part: str, count: int) -> list[dict[str, str]]:
-        return [{"case": f"{part}{number}", "patient": f"{part}{number}"} for number in range(count)]
-
-    pool = plan.pool_cases if letter == PHANTOM else max(plan.breathing_sizes)
-    return StudyData(
-        pretraining=cases("pretraining", plan.pretraining_cases),
+    pool = _numbered("pool", patients - tested - plan.breathing_validation_patients)
+    fold = StudyData(
+        pretraining=pool,  # the static contours of the same patients
         pretraining_validation=[],
-        pool=cases("pool", pool),
-        validation=[],
-        testing=cases("testing", testing),
+        pool=pool,
+        validation=_numbered("validation", plan.breathing_validation_patients),
+        testing=_numbered("testing", tested * int(plan.breathing["cycles_per_case"])),
     )
+    return [fold] * (plan.breathing_folds or 1)
+
+
+def _numbered(part: str, count: int) -> list[dict[str, str]]:
+    return [{"case": f"{part}{number}", "patient": f"{part}{number}"} for number in range(count)]
 
 
 def _rate(results: Sequence[Mapping[str, Any]], seconds: str, per: str) -> float | None:

@@ -40,7 +40,8 @@ def save_curves(path: str | Path, plan: StudyPlan, rows: Sequence[Row], sizes: S
     for axes, metric in zip(panels, PANELS, strict=True):
         for number, (arm, style) in enumerate(styles.items()):
             # side by side, so that the intervals of all arms can be told apart
-            _line(axes, arm, style, metric, rows, sizes, factor=SHIFT ** (number - (len(styles) - 1) / 2))
+            factor = SHIFT ** (number - (len(styles) - 1) / 2)
+            _line(axes, arm, style, metric, rows, sizes, plan.resamples, factor)
         axes.set(xscale="log", xlabel="labelled IGTV patients", title=TITLES[metric])
         axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
         axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -71,8 +72,9 @@ def _styles(plan: StudyPlan) -> dict[str, dict]:
     return styles
 
 
-def _line(axes, arm: str, style: dict, metric: str, rows: Sequence[Row], sizes: Sequence[int], factor: float) -> None:
-    points = [(size, arm_summary(chosen, metric, 1000)) for size in sizes if (chosen := choose_rows(rows, arm, size))]
+def _line(axes, arm: str, style: dict, metric: str, rows, sizes: Sequence[int], resamples: int, factor: float) -> None:
+    chosen = {size: found for size in sizes if (found := choose_rows(rows, arm, size))}
+    points = [(size, arm_summary(found, metric, resamples)) for size, found in chosen.items()]
     if not points:
         return
     means = [numbers["mean"] for _, numbers in points]

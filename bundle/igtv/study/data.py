@@ -31,7 +31,7 @@ class StudyData:
     Attributes:
         pretraining, pretraining_validation: GTV contours.
         pool: IGTV contours that the labelled subsets are drawn from.
-        validation: IGTV contours that choose epochs and settings.
+        validation: IGTV contours that choose settings.
         testing: IGTV contours that are measured on once.
         calibration: {"training", "validation", "testing"} of the calibration, Data A alone.
         licence: of the data, for the report.
@@ -46,7 +46,8 @@ class StudyData:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        learned = {case["patient"] for part in (self.pretraining, self.pool, self.validation) for case in part}
+        parts = (self.pretraining, self.pretraining_validation, self.pool, self.validation, *self.calibration.values())
+        learned = {case["patient"] for part in parts for case in part}
         both = sorted(learned & {case["patient"] for case in self.testing})
         if both:
             raise ValueError(f"patients to test on are among those to learn from: {', '.join(both[:5])}")
@@ -145,7 +146,9 @@ def breathing_data(
         configs_dir,
     )
     made, facts = read_datalist(folder / "dataset.json"), _breathing_facts(folder / "dataset.json")
-    sources = {item.patient: item for item in (*source.training, *source.validation, *source.testing) if item.label}
+    sources: dict[str, DatalistItem] = {}
+    for item in _labelled(source):
+        sources.setdefault(item.patient, item)  # the first case of a patient, as of the breathing ones below
     cycles: dict[str, list[Case]] = {}
     for item in (*made.training, *made.validation, *made.testing):
         if item.patient not in sources:
@@ -159,6 +162,37 @@ def breathing_data(
     return [replace(part, pretraining=part.pretraining + list(phantom_pretraining), licence=licence) for part in parts]
 
 
+def check_patients(plan: StudyPlan, patients_dir: str | Path, datalist: str | Path | None = None) -> None:
+    """Refuse patients that cannot do for Data B before anything is made.
+
+    Args:
+        plan: of the study.
+        patients_dir, datalist: see `breathing_data`.
+
+    Raises:
+        FileNotFoundError, ValueError: no such data set, or too few patients with a label.
+    """
+    source_list = Path(datalist) if datalist else Path(patients_dir) / "dataset.json"
+    source = read_datalist(source_list, patients_dir)
+    patients = sorted({item.patient for item in _labelled(source)})
+    for tested in _tested_patients(plan, source, patients):
+        _refuse_too_few(plan, len(patients) - len(tested), len(tested), source_list)
+
+
+def _labelled(listing: Datalist) -> list[DatalistItem]:
+    return [item for item in (*listing.training, *listing.validation, *listing.testing) if item.label]
+
+
+def _refuse_too_few(plan: StudyPlan, learned: int, tested: int, source_list: Path) -> None:
+    count, needed = plan.breathing_validation_patients, max(plan.breathing_sizes)
+    if learned < count + needed or not tested:
+        raise ValueError(
+            f"{source_list}: {learned} patients to learn from and {tested} to test on; {count} validate "
+            f"(breathing_validation_patients), so up to {max(0, learned - count)} can be labelled, where "
+            f"breathing_sizes asks for {needed}"
+        )
+
+
 def _tested_patients(plan: StudyPlan, made: Datalist, patients: Sequence[str]) -> list[set[str]]:
     """Patients to test on, of every fold."""
     folds = plan.breathing_folds
@@ -168,15 +202,16 @@ def _tested_patients(plan: StudyPlan, made: Datalist, patients: Sequence[str]) -
     return [{patients[index] for index in order[fold::folds]} for fold in range(folds)]
 
 
-def _split(plan: StudyPlan, cycles: Mapping[str, list[Case]], static: Mapping[str, Case], tested, source_list: Path):
+def _split(
+    plan: StudyPlan,
+    cycles: Mapping[str, list[Case]],
+    static: Mapping[str, Case],
+    tested: set[str],
+    source_list: Path,
+) -> StudyData:
     """Data B with these patients to test on."""
-    learned = sorted(set(cycles) - tested)
-    count, needed = plan.breathing_validation_patients, max(plan.breathing_sizes)
-    if len(learned) < count + needed or not tested:
-        raise ValueError(
-            f"{source_list}: {len(learned)} patients to learn from and {len(tested)} to test on; "
-            f"{count} validate and up to {needed} are labelled (breathing_sizes): lower one of the two"
-        )
+    learned, count = sorted(set(cycles) - tested), plan.breathing_validation_patients
+    _refuse_too_few(plan, len(learned), len(tested), source_list)
     order = np.random.default_rng(plan.breathing["seed"]).permutation(len(learned))
     validating = sorted(learned[index] for index in order[:count])
     pool = [patient for patient in learned if patient not in validating]

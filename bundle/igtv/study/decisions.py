@@ -4,8 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .outcome import Row, choose_rows, comparable, missing_tests, paired_outcome
+from .plan import StudyPlan
 
 YES, NO, OPEN, INCOMPLETE = "supported", "contradicted", "not decided", "incomplete"
+
+
+def decide_all(
+    plan: StudyPlan, rows: Sequence[Row], patients: Iterable[str], validation: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """All hypotheses of a plan at its main size, see `decide`."""
+    return [
+        decide(rule, rows, plan.main_size, plan.resamples, plan.seeds, patients, validation) for rule in plan.hypotheses
+    ]
 
 
 def decide(
@@ -16,7 +26,6 @@ def decide(
     seeds: Sequence[int],
     patients: Iterable[str],
     validation: Mapping[str, float] | None = None,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Decide one hypothesis.
 
@@ -24,14 +33,14 @@ def decide(
     difference of every seed too, and, where the rule says `no_loss_metric`, the interval of that difference lies above
     -`no_loss_margin`. "contradicted": the interval in `metric` and the difference of every seed lie below `above`. The
     interval resamples patients alone; the seeds stand for pre-training and training anew. "incomplete": an arm has not
-    been tested with every seed on every patient. Anything else is "not decided". Beside it stands whether the mean
-    difference reaches what was `hoped`.
+    been tested with every seed on every patient; the differences are then those of what both arms have. Anything else
+    is "not decided". Beside it stands whether the mean difference reaches what was `hoped`, where something was.
 
     Where the rule names a `control` it is decided against the better of `second` and `control`, chosen by validation;
     the difference to the other one is returned too.
 
     Args:
-        rule: name, question, metric, first, second, above, hoped and, if wanted, control, no_loss_metric and
+        rule: name, question, metric, first, second, above and, if wanted, hoped, control, no_loss_metric and
             no_loss_margin.
         rows: of all tests.
         size: number of labelled patients at which it is decided.
@@ -39,7 +48,6 @@ def decide(
         seeds: that both arms are to be tested with.
         patients: that both arms are to be tested on.
         validation: arm -> validation Dice, of the arms that a rule with a control chooses between.
-        seed: of the bootstrap.
 
     Returns:
         The rule with `against` (the arm it was decided against), `others` ({arm: difference to it}), `verdict`,
@@ -56,9 +64,7 @@ def decide(
 
     def difference(metric: str, arm: str) -> dict[str, Any] | None:
         pair = tested[rule["first"]], tested[arm]
-        if not comparable(*pair) or _patients(pair[0]) != _patients(pair[1]):
-            return None
-        return paired_outcome(*pair, metric, resamples, seed)
+        return paired_outcome(*pair, metric, resamples) if comparable(*pair) else None
 
     made["difference"] = found = difference(rule["metric"], against)
     made["others"] = {arm: difference(rule["metric"], arm) for arm in sides if arm != against}
@@ -67,7 +73,9 @@ def decide(
         loss["held"] = bool(loss["ci_low"] > -rule["no_loss_margin"])
     if not missing and found is not None:
         made["verdict"] = _verdict(rule, found, loss)
-    return made | {"reaches_hoped": found is not None and bool(found["mean_difference"] >= rule["hoped"])}
+    if "hoped" in rule:
+        made["reaches_hoped"] = found is not None and bool(found["mean_difference"] >= rule["hoped"])
+    return made
 
 
 def _verdict(rule: Mapping[str, Any], difference: Mapping[str, Any], no_loss: Mapping[str, Any] | None) -> str:
@@ -75,7 +83,3 @@ def _verdict(rule: Mapping[str, Any], difference: Mapping[str, Any], no_loss: Ma
     if difference["ci_low"] > rule["above"] and min(seeds) > rule["above"]:
         return YES if no_loss is None or no_loss["held"] else OPEN
     return NO if difference["ci_high"] < rule["above"] and max(seeds) < rule["above"] else OPEN
-
-
-def _patients(rows: Iterable[Row]) -> set[str]:
-    return {row["patient"] for row in rows}

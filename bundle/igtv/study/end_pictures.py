@@ -17,25 +17,31 @@ HALF_WIDTH_MM = 45.0
 REFERENCE, PREDICTION = "#00e5ff", "#7cff4f"
 
 
-def pictured_cases(rows: Sequence[Row], quantiles: Sequence[float] = (0.25, 0.5, 0.75)) -> list[str]:
+QUARTILES = {"lower_quartile": 0.25, "median": 0.5, "upper_quartile": 0.75}
+
+
+def pictured_cases(rows: Sequence[Row]) -> dict[str, str]:
     """Cases at the quartiles of the mean Dice of all given rows: chosen by rule, favouring no arm.
 
     Args:
         rows: of the arms to show, all at one size.
-        quantiles: of the cases sorted by Dice.
+
+    Returns:
+        Of `QUARTILES` -> case; of few cases one may stand for several.
     """
     means = per_patient([{**row, "patient": row["case"]} for row in rows], "dice")
     order = sorted(means, key=lambda case: (means[case], case))
-    return list(dict.fromkeys(order[round(part * (len(order) - 1))] for part in quantiles))
+    return {name: order[round(part * (len(order) - 1))] for name, part in QUARTILES.items()}
 
 
-def save_end_slices(path: str | Path, case: Mapping[str, str], masks: Mapping[str, np.ndarray]) -> None:
+def save_end_slices(path: str | Path, case: Mapping[str, str], masks: Mapping[str, np.ndarray], rank: str) -> None:
     """One row per arm; columns: the two superior slices of the reference, its middle, the two inferior ones.
 
     Args:
         path: PNG file.
         case: `case`, `ct`, `pet`, `label`.
         masks: arm -> boolean mask (X, Y, Z) in RAS on the label's grid.
+        rank: of the case among the tested, for the title, such as "median".
     """
     volumes = load_case(case, ("label", "ct", "pet"))
     label = volumes["label"] > 0.5
@@ -54,7 +60,8 @@ def save_end_slices(path: str | Path, case: Mapping[str, str], masks: Mapping[st
             planes = [volume[(*window, index)].T for volume in (volumes["ct"], volumes["pet"], label, mask)]
             _draw(axes, planes, suv_max)
         row[0].set_ylabel(arm.replace("_", " "), fontsize=8)
-    figure.suptitle(f"{case['case']}: reference blue, prediction green, PET 0 to SUV {suv_max:.0f}", fontsize=9)
+    title = f"{case['case']} ({rank.replace('_', ' ')}): reference blue, prediction green, PET 0 to SUV {suv_max:.0f}"
+    figure.suptitle(title, fontsize=9)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100, format="png")
 

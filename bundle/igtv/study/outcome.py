@@ -35,6 +35,7 @@ TITLES = {
 }
 # with fewer patients the percentile bootstrap covers less than it says (of 8 about 90 % for 95 %)
 FEWEST_FOR_BOOTSTRAP = 20
+SEEDLESS = ("perfect_gtv",)  # arms that neither train nor draw patients
 TEXT_COLUMNS = ("case", "patient", "arm")
 
 Row = Mapping[str, Any]
@@ -64,19 +65,18 @@ def per_patient(rows: Iterable[Row], metric: str) -> dict[str, float]:
     return {patient: _mean(found) for patient, found in sorted(values.items())}
 
 
-def arm_summary(rows: Sequence[Row], metric: str, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
-    """Mean over patients with its 95 % interval, and the mean of every seed.
+def arm_summary(rows: Sequence[Row], metric: str, resamples: int = RESAMPLES) -> dict[str, Any]:
+    """Mean over patients with its 95 % interval, the median over them, and the mean of every seed.
 
     Args:
         rows: of one arm at one size.
         metric: column.
         resamples: of the bootstrap.
-        seed: of the bootstrap.
     """
     values = list(per_patient(rows, metric).values())
-    numbers = summarise(values, resamples=resamples, seed=seed) | few_patients_interval(values)
+    numbers = summarise(values, resamples=resamples) | few_patients_interval(values)
     return {
-        **{key: numbers[key] for key in ("n", "mean", "ci_low", "ci_high", "sd", "interval")},
+        **{key: numbers[key] for key in ("n", "mean", "ci_low", "ci_high", "sd", "median", "interval")},
         "by_seed": {
             str(number): _mean(list(per_patient([row for row in rows if row["seed"] == number], metric).values()))
             for number in sorted({row["seed"] for row in rows})
@@ -85,42 +85,45 @@ def arm_summary(rows: Sequence[Row], metric: str, resamples: int = RESAMPLES, se
 
 
 def paired_outcome(
-    first: Sequence[Row], second: Sequence[Row], metric: str, resamples: int = RESAMPLES, seed: int = 0
+    first: Sequence[Row], second: Sequence[Row], metric: str, resamples: int = RESAMPLES
 ) -> dict[str, Any]:
     """Mean of first - second over patients, with its 95 % interval and the difference of every common seed.
 
+    What both arms have counts: a patient's difference is between the means over the seeds with which both were tested
+    on that patient.
+
     Args:
-        first, second: rows of two arms at one size. Seeds that both have count; an arm without labelled patients
-            (size 0, such as the GTV model as it is) is set against all seeds of the other.
+        first, second: rows of two arms at one size. An arm of `SEEDLESS` is set against all seeds of the other.
         metric: column.
         resamples: of the bootstrap.
-        seed: of the bootstrap.
+
+    Returns:
+        Numbers of `statistics.paired_difference`; `median_difference`; `by_seed`; `left_out`: patients that one of the
+        two was not tested on, or not with a seed of the other.
 
     Raises:
-        ValueError: different patients, or no common seed.
+        ValueError: no patient was tested by both with a common seed.
     """
-    first, second = _of_common_seeds(first, second)
+    tested = {row["patient"] for row in (*first, *second)}
+    first, second = _common(first, second)
     if not first:
-        raise ValueError("the two arms have no seed in common")
+        raise ValueError("the two arms have no seed and patient in common")
     values, others = per_patient(first, metric), per_patient(second, metric)
-    if set(values) != set(others):
-        only = sorted(set(values) ^ set(others))
-        raise ValueError(f"the two arms were tested on different patients: {', '.join(only[:5])}")
-    numbers = paired_difference(list(values.values()), list(others.values()), resamples=resamples, seed=seed)
-    numbers |= few_patients_interval([values[patient] - others[patient] for patient in values])
+    numbers = paired_difference(list(values.values()), list(others.values()), resamples=resamples)
+    differences = [values[patient] - others[patient] for patient in values]
+    numbers |= {"median_difference": float(np.nanmedian(differences)), **few_patients_interval(differences)}
     by_seed = {}
-    for number in sorted({row["seed"] for row in first} & {row["seed"] for row in second}):
+    for number in sorted({row["seed"] for row in first}):
         pair = [per_patient([row for row in rows if row["seed"] == number], metric) for rows in (first, second)]
-        by_seed[str(number)] = _mean([pair[0][patient] - pair[1][patient] for patient in pair[0] if patient in pair[1]])
-    return numbers | {"by_seed": by_seed}
+        by_seed[str(number)] = _mean([pair[0][patient] - pair[1][patient] for patient in pair[0]])
+    return numbers | {"by_seed": by_seed, "left_out": len(tested) - len(values)}
 
 
-def few_patients_interval(values: Sequence[float], confidence: float = 0.95) -> dict[str, Any]:
-    """Which interval a mean has, and Student's t interval where the patients are few.
+def few_patients_interval(values: Sequence[float]) -> dict[str, Any]:
+    """Which 95 % interval a mean has, and Student's t interval where the patients are few.
 
     Args:
         values: one per patient; NaN is left out.
-        confidence: 0.95 for the 95 % interval.
 
     Returns:
         {"interval": "bootstrap"}, or {"interval": "t", "ci_low", "ci_high"} of 2 to 19 patients.
@@ -129,7 +132,7 @@ def few_patients_interval(values: Sequence[float], confidence: float = 0.95) -> 
     if not 2 <= len(defined) < FEWEST_FOR_BOOTSTRAP:
         return {"interval": "bootstrap"}
     mean, error = np.mean(defined), np.std(defined, ddof=1) / np.sqrt(len(defined))
-    reach = stats.t.ppf(0.5 + confidence / 2, len(defined) - 1) * error
+    reach = stats.t.ppf(0.975, len(defined) - 1) * error
     return {"interval": "t", "ci_low": float(mean - reach), "ci_high": float(mean + reach)}
 
 
@@ -150,16 +153,22 @@ def missing_tests(rows: Sequence[Row], arm: str, seeds: Sequence[int], patients:
 
 
 def comparable(first: Sequence[Row], second: Sequence[Row]) -> bool:
-    """Whether two arms were both tested, with a seed in common."""
-    return all(_of_common_seeds(first, second))
+    """Whether both arms were tested on some patient, with a seed in common."""
+    return bool(_common(first, second)[0])
 
 
-def _of_common_seeds(first: Sequence[Row], second: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Rows of the seeds that both arms have; an arm without labelled patients has no seed to share."""
-    if any(row["size"] == 0 for row in (*first, *second)):
-        return list(first), list(second)
-    common = {row["seed"] for row in first} & {row["seed"] for row in second}
-    return tuple([row for row in rows if row["seed"] in common] for rows in (first, second))
+def _common(first: Sequence[Row], second: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows of the patients and seeds that both arms have."""
+    first, second = _with_seeds_of(second, first), _with_seeds_of(first, second)
+    common = set.intersection(*({(row["patient"], row["seed"]) for row in rows} for rows in (first, second)))
+    return tuple([row for row in rows if (row["patient"], row["seed"]) in common] for rows in (first, second))
+
+
+def _with_seeds_of(other: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    """Rows of an arm without seed once for every seed of the other arm; those of any other arm as they are."""
+    if not rows or rows[0]["arm"] not in SEEDLESS:
+        return list(rows)
+    return [{**row, "seed": seed} for seed in sorted({row["seed"] for row in other}) for row in rows]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -13,6 +13,7 @@ from .plan import StudyPlan
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 DIGITS = {"volume_error_percent": 0}
+WITH_MEDIAN = ("volume_error_percent",)  # one organ taken for the tumour outweighs a dozen tumours drawn too small
 
 
 def render_page(folder: Path, study: Mapping[str, Any], plan: StudyPlan) -> str:
@@ -37,8 +38,10 @@ def render_page(folder: Path, study: Mapping[str, Any], plan: StudyPlan) -> str:
 
 
 def _interval(numbers: Mapping[str, Any], metric: str) -> str:
-    """Mean and interval of an arm."""
-    return _text(numbers["mean"], numbers, DIGITS.get(metric, 3))
+    """Mean and interval of an arm; the median too where a few patients make the mean."""
+    digits = DIGITS.get(metric, 3)
+    text = _text(numbers["mean"], numbers, digits)
+    return f"{text}, median {numbers['median']:.{digits}f}" if metric in WITH_MEDIAN else text
 
 
 def _signed(numbers: Mapping[str, Any], metric: str) -> str:

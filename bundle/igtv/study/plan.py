@@ -2,15 +2,31 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ..learning.work import CONFIGS_DIR
+from ..phantom.settings import PhantomSettings
+from .outcome import OUTCOMES
 
 SCALES = ("full", "small")
 # what the study itself sets in a training, so that no key may
-OWN_SETTINGS = frozenset({"output_dir", "model_path", "dataset_dir", "datalist", "resume", "seed", "device", "task"})
+OWN_SETTINGS = frozenset(
+    {
+        *("output_dir", "model_path", "dataset_dir", "datalist", "resume", "seed", "device", "task", "trained_on"),
+        *("samples_per_epoch", "num_pictures", "use_tensorboard"),
+    }
+)
+OWN_BREATHING = frozenset({"source_dir", "source_datalist", "dataset_dir", "num_folds"})
+# what the calibration expects: (name in `expected`, arm, outcome)
+MEASURES = (
+    ("zero_shot_dice", "zero_shot", "dice"),
+    ("zero_shot_ends", "zero_shot", "dice_ends"),
+    ("scratch_dice", "scratch", "dice"),
+)
+RULE_KEYS = frozenset({"name", "question", "metric", "first", "second", "above"})
+MORE_RULE_KEYS = frozenset({"control", "hoped", "no_loss_metric", "no_loss_margin"})
 LONG = "scratch_long"  # from scratch, for the steps of pre-training and fine-tuning together
 RULE_ARMS = ("first", "second", "control")
 SCRATCH = ("scratch", LONG)
@@ -102,8 +118,14 @@ class StudyPlan:
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise ValueError(f"scale={self.scale!r}: choose one of {', '.join(SCALES)}")
-        for name in ("sizes", "breathing_sizes", "seeds", "main_architectures", "threshold_suv", "margins_si_mm"):
+        for name in ("main_architectures", "threshold_suv", "threshold_fractions"):
             _check_list(name, getattr(self, name))
+        for name in ("margins_si_mm", "margins_in_plane_mm"):
+            _check_list(name, getattr(self, name))
+        for name, lowest in (("sizes", 1), ("breathing_sizes", 1), ("seeds", 0)):
+            _check_list(name, getattr(self, name))
+            for value in getattr(self, name):
+                _check_count(name, value, lowest)
         for name in ("sizes", "breathing_sizes"):
             if self.main_size not in getattr(self, name):
                 raise ValueError(f"main_size={self.main_size} is not among {name}={list(getattr(self, name))}")
@@ -113,7 +135,10 @@ class StudyPlan:
             _check_count(f"{name}_steps", getattr(self, f"{name}_steps"), int(self.recipe.get("epochs", 1)))
         for name in ("pretraining_cases", "pretraining_validation_cases", "validation_cases", "testing_cases"):
             _check_count(name, getattr(self, name), 1)
-        _check_count("pool_cases", self.pool_cases, max(self.sizes))
+        for name in ("calibration_testing_cases", "breathing_validation_patients", "resamples"):
+            _check_count(name, getattr(self, name), 1)
+        if self.pool_cases < max(self.sizes):
+            raise ValueError(f"pool_cases={self.pool_cases}: sizes={list(self.sizes)} need {max(self.sizes)} at least")
         if self.scratch_steps < self.finetuning_steps:
             raise ValueError(
                 f"scratch_steps={self.scratch_steps} is less than finetuning_steps={self.finetuning_steps}: training "
@@ -122,6 +147,8 @@ class StudyPlan:
         self._check_architectures()
         self._check_seeds()
         self._check_settings()
+        self._check_rules()
+        self._check_generators()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they are registered."""
@@ -163,10 +190,36 @@ class StudyPlan:
             overlay = content.get("overlay")
             if overlay is not None and not (CONFIGS_DIR / overlay).is_file():
                 raise ValueError(f"architectures[{name!r}]: there is no config {overlay}")
+
+    def _check_rules(self) -> None:
+        """Hypotheses and expectations: a misspelt name would only be found after all arms were tested, or never."""
         for rule in self.hypotheses:
-            for side in RULE_ARMS:
-                if side in rule and rule[side] not in self.arms():
-                    raise ValueError(f"hypothesis {rule['name']}: {rule[side]!r} is no arm; arms are {self.arms()}")
+            where = f"hypothesis {rule.get('name')}"
+            for key in sorted(RULE_KEYS - set(rule)):
+                raise ValueError(f"{where} lacks '{key}'")
+            for key in sorted(set(rule) - RULE_KEYS - MORE_RULE_KEYS):
+                raise ValueError(f"{where}: unknown key '{key}'; there are {sorted(RULE_KEYS | MORE_RULE_KEYS)}")
+            for side in (side for side in RULE_ARMS if side in rule):
+                if rule[side] not in self.arms():
+                    raise ValueError(f"{where}: {rule[side]!r} is no arm; arms are {self.arms()}")
+            for key in (key for key in ("metric", "no_loss_metric") if key in rule):
+                if rule[key] not in OUTCOMES:
+                    raise ValueError(f"{where}: {key} {rule[key]!r} is not among {', '.join(OUTCOMES)}")
+            if ("no_loss_metric" in rule) != ("no_loss_margin" in rule):
+                raise ValueError(f"{where}: no_loss_metric and no_loss_margin go together")
+        measures = [name for name, _, _ in MEASURES]
+        if sorted(self.expected) != sorted(measures):
+            raise ValueError(f"expected needs {measures}, not {list(self.expected)}")
+
+    def _check_generators(self) -> None:
+        """Keys of the two generators."""
+        known = [field.name for field in fields(PhantomSettings)]
+        for name in ("phantom_settings", "pretraining_phantom_settings"):
+            _check_keys(name, getattr(self, name), known, {"task"})
+        content = json.loads((CONFIGS_DIR / "simulate_breathing.json").read_text(encoding="utf-8"))
+        _check_keys("breathing", self.breathing, list(content), OWN_BREATHING)
+        for key, lowest in (("seed", 0), ("cycles_per_case", 1)):
+            _check_count(f"breathing#{key}", self.breathing.get(key), lowest)
 
     def _check_seeds(self) -> None:
         needed = {"pretraining", "pool", "validation", "testing", "calibration"}
@@ -194,13 +247,12 @@ class StudyPlan:
         }
         named |= candidates | {"breathing_recipe": self.breathing_recipe}
         for name, settings in named.items():
-            for key in settings:
-                root = key.split("#")[0]
-                if root in OWN_SETTINGS:
-                    raise ValueError(f"{name}: the study itself sets '{key}'")
-                if root not in known:
-                    near = difflib.get_close_matches(root, sorted(known), n=1)
-                    raise ValueError(f"{name}: unknown key '{key}'" + (f", did you mean '{near[0]}'?" if near else ""))
+            _check_keys(name, settings, sorted(known), OWN_SETTINGS)
+        for name, recipe in (("recipe", self.recipe), ("breathing_recipe", {**self.recipe, **self.breathing_recipe})):
+            # the best epoch would be another rule than the last weights, and of `moved`, whose validation does not
+            # breathe, an early one
+            if recipe.get("val_interval", 1) < recipe.get("epochs", 1):
+                raise ValueError(f"{name}: val_interval must not be less than epochs: the last weights are taken")
 
 
 def split_arm(arm: str) -> tuple[str, str | None]:
@@ -218,6 +270,17 @@ def plan_from(settings: Mapping[str, Any]) -> StudyPlan:
 def _check_list(name: str, values: Sequence) -> None:
     if not values or len(set(values)) < len(values):
         raise ValueError(f"{name}={list(values)}: at least one value, none twice")
+
+
+def _check_keys(name: str, settings: Mapping[str, Any], known: Sequence[str], own: Set[str]) -> None:
+    """Keys, such as "train#dataset#end_radius", of which the first part must be known and not set by the study."""
+    for key in settings:
+        root = key.split("#")[0]
+        if root in own:
+            raise ValueError(f"{name}: the study itself sets '{key}'")
+        if root not in known:
+            near = difflib.get_close_matches(root, known, n=1)
+            raise ValueError(f"{name}: unknown key '{key}'" + (f", did you mean '{near[0]}'?" if near else ""))
 
 
 def _check_count(name: str, value: Any, lowest: int) -> None:

@@ -1,6 +1,5 @@
 """Pre-registration: what is fixed before an arm is run, and the refusal to go on with anything else."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,16 +10,11 @@ from ..learning.work import CONFIGS_DIR
 from ..phantom.breathing_settings import BREATHING_VERSION
 from ..phantom.settings import GENERATOR_VERSION
 from .plan import StudyPlan
-from .store import load_json, save_json
+from .sources import sources_digests
+from .store import content_digest, load_json, save_json
 
 REGISTRATION_FILE, UNREGISTERED_FILE = "registration.json", "unregistered.json"
 CONFIGS = ("train.json", "finetune.json", "inference.json", "simulate_breathing.json")
-PACKAGE_DIR = Path(__file__).resolve().parents[1]
-SOURCES = (
-    *("configuration", "data", "evaluation", "inference", "learning/work.py", "networks"),
-    *("phantom", "scan", "study", "training", "transforms"),
-)
-DRAWING = frozenset({"calibration_picture", "cost", "curves", "end_pictures", "page", "report"})
 # stages whose results would be looked at before the rules, were they there when the rules are registered
 AFTER_REGISTRATION = ("tuning", "arms", "test")
 # answers are measured with them, but they change no result
@@ -49,7 +43,7 @@ def registered_content(
         "phantom_generator": GENERATOR_VERSION,
         "breathing_generator": BREATHING_VERSION,
         "configs": {name: _config_digest(Path(configs_dir) / name) for name in (*CONFIGS, *sorted(overlays))},
-        "sources": {folder: _sources_digest(PACKAGE_DIR / folder) for folder in SOURCES},
+        "sources": sources_digests(),
     }
 
 
@@ -152,21 +146,6 @@ def differences(registered: Any, current: Any, where: str = "") -> list[str]:
             found += differences(registered.get(key), current.get(key), f"{where}.{key}" if where else key)
         return found
     return [] if registered == current else [f"{where}: {registered!r} -> {current!r}"]
-
-
-def content_digest(content: Mapping[str, Any]) -> str:
-    """SHA-256 of the content, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sources_digest(folder: Path) -> str:
-    """SHA-256 of the modules of a folder of the package, or of one module; those that only draw do not count."""
-    paths = [folder] if folder.suffix else sorted(folder.glob("*.py"))
-    digest = hashlib.sha256()
-    for path in paths:
-        if path.stem not in DRAWING:
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def _config_digest(path: Path) -> str:

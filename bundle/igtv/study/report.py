@@ -10,17 +10,18 @@ from ..evaluation.tables import write_rows, write_text
 from .branch import Branch, Cell, breathing_branches
 from .calibration import CALIBRATION_FILE
 from .comparisons import compare_all
-from .cost import measured_cost, placeholder_data, projected_hours, study_size
+from .cost import measured_cost, placeholder_patients, placeholder_phantom, projected_hours, study_size
 from .curves import save_curves
 from .data import BREATHING, PHANTOM
-from .decisions import decide
+from .decisions import decide_all
 from .end_pictures import pictured_cases, save_end_slices
+from .evidence import read_tests, validation_dice
 from .masks import MASKS_FILE, load_masks
-from .outcome import OUTCOMES, Row, arm_summary, choose_rows, read_test
+from .outcome import OUTCOMES, Row, arm_summary, choose_rows
 from .page import render_page
 from .plan import SCRATCH, TRAINED, StudyPlan, split_arm
 from .store import load_json, save_json
-from .tuning import TUNING_FILE, chosen_settings
+from .tuning import TUNING_FILE
 from .units import RESULT_FILE, Unit, UnitRunner
 
 RESULTS_FILE, STUDY_FILE, REPORT_FILE, CURVES_FILE = "results.csv", "study.json", "report.html", "curves.png"
@@ -85,25 +86,11 @@ def _tables(folder: Path, branches: Sequence[Branch], findings: Findings) -> dic
     """Tables of one data set; the folds of a cross-validation test different patients and are read as one."""
     plan, home = branches[0].plan, folder / branches[0].letter
     tests = {branch.home: findings.tests[branch.home] for branch in branches}
-    rows = [
-        row
-        for done in tests.values()
-        for cell, unit in done.items()
-        for row in read_test(folder / unit.name, cell.arm, cell.size, cell.seed)
-    ]
+    rows = [row for done in tests.values() for row in read_tests(folder, done)]
     tested = {row["size"] for row in rows}
     sizes = [size for size in branches[0].sizes if size in tested] or branches[0].sizes
     testing = [case for branch in branches for case in branch.data.testing]
-    patients = {case["patient"] for case in testing}
-    pictures, validation = [], validation_dice(branches, findings.runner)
-    if rows:
-        save_curves(home / CURVES_FILE, plan, rows, sizes, f"Data {branches[0].letter}")
-        pictures = _end_pictures(folder / branches[0].home, branches[0], tests[branches[0].home], rows, plan)
-    results = {
-        f"{name}/{cell.name}": findings.runner.result(unit)
-        for name, done in tests.items()
-        for cell, unit in done.items()
-    }
+    patients, validation = {case["patient"] for case in testing}, validation_dice(branches, findings.runner)
     return {
         "rows": rows,
         "licence": branches[0].data.licence,
@@ -116,37 +103,29 @@ def _tables(folder: Path, branches: Sequence[Branch], findings: Findings) -> dic
             "of": sum(len(branch.network_cells()) for branch in branches),
         },
         "arms": _arm_table(plan, rows, sizes),
-        "comparisons": compare_all(plan, rows, sizes) if rows else [],
-        "decisions": [
-            decide(rule, rows, plan.main_size, plan.resamples, plan.seeds, patients, validation)
-            for rule in plan.hypotheses
-        ],
-        "chosen": {name: result["chosen"] for name, result in results.items() if "chosen" in result},
-        "at_the_edge": {name: result["at_the_edge"] for name, result in results.items() if result.get("at_the_edge")},
+        "comparisons": compare_all(plan, rows, sizes),
+        "decisions": decide_all(plan, rows, patients, validation),
+        **_chosen(tests, findings.runner),
         "tuning": {
             f"{branch.home}/{name}": entry
             for branch in branches
             for name, entry in (load_json(folder / branch.home / TUNING_FILE) or {}).items()
         },
         "calibration": load_json(home / CALIBRATION_FILE),
-        "pictures": pictures,
+        "pictures": _pictures(folder, branches, tests, rows, sizes),
         "validation_dice": validation,
     }
 
 
-def validation_dice(branches: Sequence[Branch], runner: UnitRunner) -> dict[str, float]:
-    """Best validation Dice of network arms at the main size, mean of seeds and folds; not of arms that lack one."""
-    found: dict[str, list] = {}
-    for branch in branches:
-        try:
-            chosen = chosen_settings(branch)
-        except FileNotFoundError:
-            return {}
-        for cell in branch.network_cells():
-            if cell.size == branch.plan.main_size and cell.arm in chosen:
-                result = runner.result(branch.arm(cell, chosen[cell.arm])) or {}
-                found.setdefault(cell.arm, []).append(result.get("best_val_dice"))
-    return {arm: sum(values) / len(values) for arm, values in found.items() if None not in values}
+def _chosen(tests: Mapping[str, Mapping[Cell, Unit]], runner: UnitRunner) -> dict[str, Any]:
+    """Margins and thresholds that were chosen, and those at the edge of what was tried."""
+    results = {
+        f"{home}/{cell.name}": runner.result(unit) for home, done in tests.items() for cell, unit in done.items()
+    }
+    return {
+        "chosen": {name: result["chosen"] for name, result in results.items() if "chosen" in result},
+        "at_the_edge": {name: result["at_the_edge"] for name, result in results.items() if result.get("at_the_edge")},
+    }
 
 
 def _arm_table(plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int]) -> list[dict[str, Any]]:
@@ -162,10 +141,18 @@ def _arm_table(plan: StudyPlan, rows: Sequence[Row], sizes: Sequence[int]) -> li
     return table
 
 
-def _end_pictures(
-    home: Path, branch: Branch, tests: Mapping[Cell, Unit], rows: Sequence[Row], plan: StudyPlan
-) -> list[str]:
+def _pictures(folder: Path, branches: Sequence[Branch], tests, rows: Sequence[Row], sizes: Sequence[int]) -> list[str]:
+    """Curves of all folds, end slices of the first fold's patients; paths of the latter."""
+    if not rows:
+        return []
+    first, letter = branches[0], branches[0].letter
+    save_curves(folder / letter / CURVES_FILE, first.plan, rows, sizes, f"Data {letter}")
+    return _end_pictures(folder / first.home, first, tests[first.home], rows)
+
+
+def _end_pictures(home: Path, branch: Branch, tests: Mapping[Cell, Unit], rows: Sequence[Row]) -> list[str]:
     """End slices of the main arms at the main size, first seed, cases at the quartiles of their Dice."""
+    plan = branch.plan
     cells = [
         Cell(f"{init}_{name}", plan.main_size, plan.seeds[0])
         for init in TRAINED
@@ -175,16 +162,15 @@ def _end_pictures(
     if not cells:
         return []
     arms = {cell.arm for cell in cells}
-    own = {case["case"] for case in branch.data.testing}
+    by_name = {case["case"]: case for case in branch.data.testing}
     shown = pictured_cases(
-        [row for row in rows if row["arm"] in arms and row["size"] == plan.main_size and row["case"] in own]
+        [row for row in rows if row["arm"] in arms and row["size"] == plan.main_size and row["case"] in by_name]
     )
     masks = {cell.arm: load_masks(branch.folder / tests[cell].name / MASKS_FILE) for cell in cells}
-    by_name = {case["case"]: case for case in branch.data.testing}
     paths = []
-    for name in shown:
-        path = home / "end_slices" / f"{name}.png"
-        save_end_slices(path, by_name[name], {arm: found[name] for arm, found in masks.items()})
+    for rank, name in shown.items():
+        path = home / "end_slices" / f"{rank}_{name}.png"
+        save_end_slices(path, by_name[name], {arm: found[name] for arm, found in masks.items()}, rank)
         paths.append(str(path.relative_to(branch.folder)))
     return paths
 
@@ -207,13 +193,9 @@ def _cost(findings: Findings) -> dict[str, Any]:
         "device": ", ".join(sorted({result.get("device", runner.device) for result in results}))
     }
     plan = findings.full_plan
-    phantom = Branch(
-        PHANTOM, plan, placeholder_data(plan, PHANTOM, plan.testing_cases), runner.folder, plan.sizes, plan.recipe
-    )
-    folds = plan.breathing_folds or 1
-    patients = PATIENTS if folds > 1 else PATIENTS_KEPT_APART
-    tested = round(patients * int(plan.breathing["cycles_per_case"]) / folds)
-    real = breathing_branches(plan, [placeholder_data(plan, BREATHING, tested)] * folds, runner.folder)
+    phantom = Branch(PHANTOM, plan, placeholder_phantom(plan), runner.folder, plan.sizes, plan.recipe)
+    tested = PATIENTS_KEPT_APART if plan.breathing_folds is None else PATIENTS // plan.breathing_folds
+    real = breathing_branches(plan, placeholder_patients(plan, PATIENTS, tested), runner.folder)
     full = {}
     for name, branches in (("A", [phantom]), ("A and B", [phantom, *real])):
         size = study_size(plan, branches)

@@ -1,5 +1,6 @@
 """JSON files of the study: written whole or not at all, paths as they are."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -20,6 +21,11 @@ def load_json(path: str | Path) -> dict[str, Any] | None:
     """Content of a JSON file, None where there is none."""
     path = Path(path)
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of plain content, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _known(value: Any) -> Any:

@@ -16,11 +16,10 @@ from ..learning.durable import locked
 from ..learning.work import CONFIGS_DIR
 from .branch import CONFIGS_COPY, Branch, Cell, breathing_branches
 from .calibration import CALIBRATION_FILE, calibrate
-from .data import BREATHING, PHANTOM, breathing_data, phantom_data
+from .data import BREATHING, PHANTOM, breathing_data, check_patients, phantom_data
 from .plan import MOVED_ZERO_SHOT, StudyPlan, plan_from, split_arm
 from .registration import (
     NotRegistered,
-    content_digest,
     read_registration,
     refuse_changes,
     register,
@@ -30,10 +29,10 @@ from .registration import (
     unregistered,
 )
 from .report import Findings, write_report
-from .store import load_json
+from .store import content_digest, load_json
 from .subsets import labelled_subset
 from .tuning import chosen_settings, run_tuning
-from .units import Unit, UnitRunner
+from .units import RESULT_FILE, Unit, UnitRunner
 
 STAGES = ("data", "calibration", "registration", "pretraining", "tuning", "arms", "test", "report")
 REGISTERED_STAGES = ("pretraining", "tuning", "arms", "test")
@@ -81,12 +80,22 @@ def run_study(
         ValueError: an unknown stage, settings that cannot be, or other settings than those registered.
         RuntimeError: units failed, the others have been done; or another process works on this study.
     """
-    unknown = [stage for stage in stages if stage not in STAGES]
-    if unknown or not stages:
-        raise ValueError(f"stages={list(stages)}: choose among {', '.join(STAGES)}")
-    study = Study(output_dir, plan_from(choices), patients_dir, patients_datalist, device, num_parallel, own_process)
-    study.allow_unregistered, study.accept_calibration = allow_unregistered, accept_calibration
+    if isinstance(stages, str) or not stages or not set(stages) <= set(STAGES):
+        given = repr(stages) if isinstance(stages, str) else list(stages)
+        raise ValueError(f"stages={given}: give a list, such as \"['data','calibration']\", of {', '.join(STAGES)}")
+    roots = [str(Path(patients_dir).absolute())] if patients_dir else []
+    study = Study(
+        output_dir,
+        plan_from(choices),
+        patients_dir,
+        patients_datalist,
+        UnitRunner(output_dir, roots, device, num_parallel, own_process),
+        allow_unregistered=allow_unregistered,
+        accept_calibration=accept_calibration,
+    )
     study.choose(run_sizes, run_architectures)
+    if "report" in stages:
+        study.refuse_to_lose_data()
     with _alone(study.folder):
         for stage in STAGES:
             if stage in stages:
@@ -102,26 +111,32 @@ class Study:
     """A study: its plan, its data sets, its runner; one method per stage.
 
     Args:
-        output_dir, patients_dir, patients_datalist, device, num_parallel, own_process: see `run_study`.
+        output_dir, patients_dir, patients_datalist, accept_calibration, allow_unregistered: see `run_study`.
         plan: all choices.
+        runner: of its units.
+
+    Raises:
+        ValueError: `patients_datalist` without `patients_dir`, or patients that do not suffice for Data B.
     """
 
     def __init__(
         self,
         output_dir: str | Path,
         plan: StudyPlan,
-        patients_dir: str | Path | None = None,
-        patients_datalist: str | Path | None = None,
-        device: str | None = None,
-        num_parallel: int | None = None,
-        own_process: bool = True,
+        patients_dir: str | Path | None,
+        patients_datalist: str | Path | None,
+        runner: UnitRunner,
+        allow_unregistered: bool = False,
+        accept_calibration: bool = False,
     ) -> None:
-        self.folder, self.plan = Path(output_dir).absolute(), plan
+        self.folder, self.plan, self.runner = Path(output_dir).absolute(), plan, runner
         self.patients_dir = None if patients_dir is None else Path(patients_dir).absolute()
         self.patients_datalist = patients_datalist
-        roots = [] if self.patients_dir is None else [str(self.patients_dir)]
-        self.runner = UnitRunner(self.folder, roots, device, num_parallel, own_process)
-        self.allow_unregistered = self.accept_calibration = False
+        if self.patients_dir is not None:
+            check_patients(plan, self.patients_dir, patients_datalist)
+        elif patients_datalist is not None:
+            raise ValueError(f"patients_datalist={patients_datalist} without patients_dir: give the folder too")
+        self.allow_unregistered, self.accept_calibration = allow_unregistered, accept_calibration
         self.choose(None, None)
         self.findings: dict[str, Any] = {}
         self._branches: list[Branch] = []
@@ -166,6 +181,19 @@ class Study:
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.copytree(CONFIGS_DIR, temporary, ignore=lambda _, names: [n for n in names if n.endswith(".conf")])
             temporary.rename(self.configs_dir)
+
+    def refuse_to_lose_data(self) -> None:
+        """Refuse a report without Data B where there is one.
+
+        Raises:
+            ValueError: real patients are registered here, and none are given.
+        """
+        known = (read_registration(self.folder) or {}).get("data_registered", {})
+        if self.patients_dir is None and any(home.startswith(BREATHING) for home in known):
+            raise ValueError(
+                f"{self.folder} has Data B, of real patients, and its report would be written without it: give "
+                "patients_dir, or leave the stage report out"
+            )
 
     def refuse_failures(self) -> None:
         """Say which units failed, if any did.
@@ -252,19 +280,31 @@ class Study:
             tests={branch.home: self._done(branch) for branch in self.branches},
             runner=self.runner,
             registration=read_registration(self.folder),
-            unregistered=list(
-                dict.fromkeys([*remembered_changes(self.folder), *unregistered(self.folder, self.content)])
-            ),
+            unregistered=list(dict.fromkeys(self._unregistered())),
             full_plan=full_plan() if self.plan.scale != "full" else self.plan,
         )
         self.findings = write_report(self.folder, findings)
 
-    @cached_property
+    @property
     def content(self) -> dict[str, Any]:
-        """What is registered, or has to equal it."""
-        return registered_content(
-            self.plan, {branch.home: branch.data.digest() for branch in self.branches}, self.configs_dir
-        )
+        """What is registered, or has to equal it; sources and configs as they are now."""
+        return registered_content(self.plan, self._data_digests, self.configs_dir)
+
+    @cached_property
+    def _data_digests(self) -> dict[str, dict[str, str]]:
+        return {branch.home: branch.data.digest() for branch in self.branches}
+
+    def _unregistered(self) -> list[str]:
+        """How study and results differ from what is registered."""
+        found = [*remembered_changes(self.folder), *unregistered(self.folder, self.content)]
+        registration = read_registration(self.folder)
+        if registration is not None:
+            sources = content_digest(registration["content"]["sources"])
+            results = [load_json(path) for path in sorted(self.folder.rglob(RESULT_FILE))]
+            others = [result["unit"] for result in results if result["sources"] != sources]
+            if others:
+                found.append(f"{len(others)} unit(s) were done by other sources than those registered, as {others[0]}")
+        return found
 
     def _architectures_of(self, branch: Branch) -> list[str]:
         """Networks of a data set that are run this time, in the order of the plan."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,10 +18,14 @@ from tqdm import tqdm
 
 from ..learning.bound_process import start_bound, stop_bound
 from ..learning.work import BUNDLE_DIR
+from ..networks.model_card import file_sha256
+from ..training.checkpoint_keeper import BEST_NAME
+from .masks import MASKS_FILE
 from .store import load_json, save_json
 from .work import PARTIAL_FILE, WORK_FILE, do_unit
 
 RESULT_FILE, LOG_FILE = "result.json", "work.log"
+HANDED_ON = (BEST_NAME, MASKS_FILE)  # what other units start from
 LOOK_EVERY_S = 0.2
 
 logger = logging.getLogger(__name__)
@@ -89,7 +94,7 @@ class UnitRunner:
         """Result of a unit that has been done, else None.
 
         Raises:
-            ValueError: it was done with other settings.
+            ValueError: it was done with other settings, or what it started from has been made anew since.
         """
         path = self.folder / unit.name / RESULT_FILE
         result = load_json(path)
@@ -98,6 +103,12 @@ class UnitRunner:
                 f"{unit.name} was done with other settings or other cases: give a new output_dir, or move "
                 f"{path.parent} away to have it done again"
             )
+        for name, made in ({} if result is None else self._made_from(unit)).items():
+            if result["made_from"][name] != made:
+                raise ValueError(
+                    f"{unit.name} was made from another {name} than the one that is there now: move {path.parent} away "
+                    "to have it done again"
+                )
         return result
 
     def run(self, units: Sequence[Unit], title: str) -> list[dict[str, Any] | None]:
@@ -157,9 +168,18 @@ class UnitRunner:
             self._fail(unit, f"needs {', '.join(missing)}, which has not been done")
         return bool(missing)
 
+    def _made_from(self, unit: Unit) -> dict[str, dict[str, str]]:
+        """Of the needed units that have been done: name -> what they made."""
+        results = {need.name: load_json(self.folder / need.name / RESULT_FILE) for need in unit.needs}
+        return {name: result["made"] for name, result in results.items() if result is not None}
+
     def _prepare(self, unit: Unit) -> Path:
         folder = self.folder / unit.name
-        save_json(folder / WORK_FILE, {"kind": unit.kind, "work": unit.work, "device": self.device})
+        content = {"kind": unit.kind, "work": unit.work, "device": self.device, "made_from": self._made_from(unit)}
+        before = load_json(folder / WORK_FILE)
+        if before is not None and before["made_from"] != content["made_from"]:
+            shutil.rmtree(folder)  # a training that was killed would go on from other weights than it started from
+        save_json(folder / WORK_FILE, content)
         return folder
 
     def _start(self, unit: Unit) -> subprocess.Popen:
@@ -177,7 +197,11 @@ class UnitRunner:
         made = load_json(folder / PARTIAL_FILE)
         seconds = max(seconds, made.get("training_seconds", 0.0))  # a training that was resumed took longer than this
         content = {"unit": unit.name, "kind": unit.kind, "device": self.device, "seconds": round(seconds, 1), **made}
-        content["fingerprint"] = unit.fingerprint(self.roots)
+        content |= {
+            "fingerprint": unit.fingerprint(self.roots),
+            "made": {name: file_sha256(folder / name) for name in HANDED_ON if (folder / name).is_file()},
+            "made_from": load_json(folder / WORK_FILE)["made_from"],
+        }
         save_json(folder / RESULT_FILE, content)
         (folder / PARTIAL_FILE).unlink()
 

@@ -15,12 +15,14 @@ from typing import Any
 from ..evaluation.tables import METRICS_FILE, write_rows
 from ..evaluation.volumes import load_case
 from ..learning.work import run_verb
+from ..phantom.breathing_case import cut_faces
 from ..training.checkpoint_keeper import CHECKPOINT_NAME, LAST_NAME
 from ..training.manifest import MANIFEST_NAME
 from .light_metrics import light_metrics
 from .margins import at_the_edge, choose_margin, grow
 from .masks import MASKS_FILE, load_label, load_masks, save_masks, segment_cases
-from .store import load_json, save_json
+from .sources import sources_digests
+from .store import content_digest, load_json, save_json
 from .thresholds import choose_rule, choose_seeded_rule
 
 WORK_FILE, PARTIAL_FILE = "work.json", "partial_result.json"
@@ -33,7 +35,8 @@ def train(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
     """Train or fine-tune by the bundle's own verbs; goes on from the checkpoint of a training that was killed.
 
     `work`: `settings`, `seed`, `overlay` (config of another network or None), `model_path` (None: from scratch),
-    `task`, `training`, `validation` (cases).
+    `task`, `trained_on` (for the model card), `training`, `validation` (cases), `steps` (that the settings come to),
+    `configs_dir`.
     """
     pretrained = work["model_path"] is not None
     files = ["train.json", *(["finetune.json"] if pretrained else []), *filter(None, [work["overlay"]])]
@@ -59,7 +62,7 @@ def train(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
 
 
 def predict(folder: Path, work: Mapping[str, Any], device: str) -> dict[str, Any]:
-    """Masks of a model. `work`: `model_path`, `overlay`, `window`, `cases`."""
+    """Masks of a model. `work`: `model_path`, `overlay`, `window`, `cases`, `configs_dir`."""
     masks = segment_cases(
         work["model_path"], work["cases"], device, work["overlay"], work["window"], work["configs_dir"]
     )
@@ -139,8 +142,10 @@ def do_unit(folder: str | Path) -> None:
     folder = Path(folder)
     content = load_json(folder / WORK_FILE)
     start = time.process_time()
+    sources = content_digest(sources_digests())  # a study takes hours, in which the package may be changed
     result = KINDS[content["kind"]](folder, content["work"], content["device"])
-    save_json(folder / PARTIAL_FILE, {**result, "cpu_seconds": round(time.process_time() - start, 1)})
+    cpu_seconds = round(time.process_time() - start, 1)
+    save_json(folder / PARTIAL_FILE, {**result, "cpu_seconds": cpu_seconds, "sources": sources})
 
 
 def _measure(folder: Path, cases, mask_of: Callable[[Mapping, Sequence[float]], Any]) -> dict[str, Any]:
@@ -148,7 +153,8 @@ def _measure(folder: Path, cases, mask_of: Callable[[Mapping, Sequence[float]], 
     rows = []
     for case in cases:
         label, spacing = load_label(case)
-        numbers = light_metrics(mask_of(case, spacing), label, spacing, case["case"], cut_by=case.get("cut_by", ()))
+        cut_by = case.get("cut_by", cut_faces(label))
+        numbers = light_metrics(mask_of(case, spacing), label, spacing, case["case"], cut_by)
         rows.append({"case": case["case"], "patient": case["patient"], **numbers})
     write_rows(folder / METRICS_FILE, rows)
     return {"cases": len(rows)}
