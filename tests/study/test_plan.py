@@ -25,7 +25,8 @@ def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
     }
     assert plan.scratch_steps >= plan.finetuning_steps
     assert plan.pretraining_phantom_settings["amplitude_median_mm"] is None  # GTV cases hardly move
-    assert {rule["name"]: rule["hoped"] for rule in plan.hypotheses} == {"H1": 0.08, "H2": 0.05, "H3": 0.08, "H4": 0.0}
+    hoped = {rule["name"]: rule.get("hoped") for rule in plan.hypotheses}
+    assert hoped == {"H1": 0.08, "H2": 0.05, "H3": 0.08, "H4": None}
     assert len({len(plan.tuning[init]) for init in TRAINED}) == 1  # as many tries for all
 
 

@@ -24,6 +24,8 @@ def open_models(app) -> dict[str, ModelRegistry]:
     """
     given = app.options.pretrained_model
     start = Path(given) if given else app.bundle_dir / "models" / "model.pt"
+    if given and not start.is_file():
+        raise FileNotFoundError(f"pretrained_model {start} does not exist: give the path of a checkpoint")
     registries = {name: ModelRegistry(app.folders.models, name) for name in (PRETRAINED, FINE_TUNED)}
     registries[PRETRAINED].seed(start, f"given as {start.name}" if given else "shipped with the bundle")
     registries[FINE_TUNED].seed(start, "the pre-trained model, where fine-tuning starts")

@@ -138,6 +138,9 @@ def test_a_data_folder_begins_with_the_model_given_and_keeps_to_it(app, own_mode
     assert {registry.current().sha256 for registry in open_models(app).values()} == {file_sha256(own_model)}
     app.options = AppOptions()
     assert open_models(app)["gtv"].current().card["name"] == "Own model"
+    app.options = AppOptions(pretrained_model=str(tmp_path / "none.pt"))
+    with pytest.raises(FileNotFoundError, match="none.pt does not exist"):
+        open_models(app)
     app.options = AppOptions(pretrained_model=str(app.bundle_dir / "models" / "model.pt"))
     with pytest.raises(ValueError, match="is not what .*models began with"):
         open_models(app)
