@@ -100,7 +100,12 @@ def test_real_datalist(shared_dir):
         ({"training": [item("a", fold="1")]}, r"training\[0\]: `fold` is '1': a whole number"),
         ({"training": [item("a", fold=True)]}, r"training\[0\]: `fold` is True"),
         ({"training": [item("a", patient_id=7)]}, r"training\[0\]: `patient_id` is 7: a text"),
-        ({"training": [item("a", patient_id="../x")]}, r"`patient_id` '../x' cannot name an output folder"),
+        (
+            {"training": [item("a", patient_id="../x")]},
+            r"training\[0\]: '../x' cannot name an output folder.*`patient_id`",
+        ),
+        ({"training": [item("a", patient_id="A:1")]}, "'A:1' cannot name"),
+        ({"training": [item("a", patient_id="A ")]}, "'A ' cannot name"),
         ({"training": [item("a", patient_id="$print(1)")]}, r"`patient_id` '\$print\(1\)' starts with \$"),
         ({"training": [item("a", patient_id="@network")]}, "starts with @"),
         ({"training": [item("a", ct_kind=1)]}, r"`ct_kind` is 1"),

@@ -33,3 +33,14 @@ def test_a_gtv_model_does_not_learn_from_igtv_contours(dataset_dir):
 def test_an_igtv_model_does_and_any_model_is_measured_on_them(dataset_dir, task):
     parts = prepared(dataset_dir, task)
     assert [case["case"] for case in parts["training"] + parts["validation"]] == ["P1", "P2"]
+
+
+def test_only_what_a_verb_uses_is_read(dataset_dir):
+    """A damaged case of another part stops nothing."""
+    label = dataset_dir / "P1" / "label.nii.gz"
+    label.write_bytes(b"cut off")
+    settings = {"fold": 0, "task": "igtv"}
+    with pytest.raises(ValueError, match="P1: label .* cannot be read"):
+        prepare_cases(dataset_dir, dataset_dir / "dataset.json", **settings)
+    parts = prepare_cases(dataset_dir, dataset_dir / "dataset.json", **settings, checked_parts=["validation"])
+    assert [case["case"] for case in parts["training"]] == ["P1"] and parts["left_out"] == []

@@ -9,19 +9,35 @@ from igtv.data.slab_sampling import TumourMap
 
 
 def test_time_is_shared_between_the_slices_on_both_sides():
-    motion = SlabMotion.of(np.array([0.0, 0.0, -1.25, -2.0]))
+    motion = SlabMotion.of(np.array([0.0, 0.0, -1.25, -2.0]), np.array([0.0, -2.0]))
     assert motion.time_share == pytest.approx({0: 0.5, -1: 0.75 / 4, -2: 0.25 / 4 + 0.25})
     assert motion.visited == (-2, -1, 0)
-    assert SlabMotion.of(np.zeros(10)).time_share == pytest.approx({0: 1.0})
+    assert SlabMotion.of(np.zeros(10), np.zeros(2)).time_share == pytest.approx({0: 1.0})
+
+
+def still(*places):
+    """A motion of whose PET nothing is asked."""
+    return SlabMotion.of(np.zeros(1), np.array(places))
 
 
 def test_a_label_covers_what_it_visits_and_is_cut_at_the_volume():
     label = np.zeros((3, 3, 8), bool)
     label[1, 1, 2] = True
-    motion = SlabMotion.of(np.array([0.0, 1.0, -4.0]))
-    assert np.flatnonzero(moved_label(label, motion)[1, 1]).tolist() == [2, 3]  # 2 - 4 lies below the volume
-    assert moved_label(label, motion).sum() == 2
-    assert not moved_label(label, SlabMotion.of(np.array([9.0]))).any()
+    motion = still(0.0, 1.0, -4.0)
+    assert np.flatnonzero(moved_label(label, motion)[1, 1]).tolist() == [0, 1, 2, 3]  # below 0 ends the volume
+    assert moved_label(label, motion).sum() == 4
+    assert not moved_label(label, still(9.0)).any()
+
+
+def test_a_thin_tumour_leaves_no_gap_where_it_is_fast():
+    """Two slices thick, seen in every third: it passes those between, too."""
+    label = np.zeros((3, 3, 24), bool)
+    label[1, 1, 13:15] = True
+    assert np.flatnonzero(moved_label(label, still(0.0, 3.0, 6.0, 7.4))[1, 1]).tolist() == list(range(13, 22))
+    motions = [RandomBreathing(1.0, (25.0, 25.0), slice_mm=2.0).draw(np.random.RandomState(seed)) for seed in range(40)]
+    for motion in motions:
+        assert motion.visited == tuple(range(min(motion.visited), max(motion.visited) + 1))
+        assert not set(motion.visited) - set(motion.time_share)  # the PET has no gap either
 
 
 def test_a_motion_has_the_drawn_amplitude_and_begins_where_the_ct_is():
@@ -34,6 +50,12 @@ def test_a_motion_has_the_drawn_amplitude_and_begins_where_the_ct_is():
         assert 5 <= max(motion.visited) - min(motion.visited) <= 6
     assert any(min(motion.visited) == 0 for motion in motions)  # CT at inhale
     assert any(max(motion.visited) == 0 for motion in motions)  # CT at exhale
+
+
+def test_breathing_needs_a_distance_of_the_slices():
+    assert RandomBreathing(0.0, slice_mm=-1.0).draw(np.random.RandomState(0)) is None  # each image's own spacing
+    with pytest.raises(ValueError, match="cannot breathe with spacing_mm -1.0"):
+        RandomBreathing(0.5, slice_mm=-1.0)
 
 
 def test_rest_draws_nothing():
@@ -55,10 +77,10 @@ def test_ends_are_those_of_the_moved_label():
     label[1, 1, 8:11] = True
     pet = np.zeros((4, 4, 20))
     pet[1, 1, 12] = 9.0  # hot and not tumour, until the tumour comes by
-    still = TumourMap.of(pet, label)
-    moved = still.with_label(moved_label(label, SlabMotion.of(np.array([0.0, 2.0]))))
-    assert still.end_slices.tolist() == [8, 10] and moved.end_slices.tolist() == [8, 12]
-    assert still.hot_voxels.tolist() == [[1, 1, 12]] and moved.hot_voxels.size == 0
+    resting = TumourMap.of(pet, label)
+    moved = resting.with_label(moved_label(label, still(0.0, 2.0)))
+    assert resting.end_slices.tolist() == [8, 10] and moved.end_slices.tolist() == [8, 12]
+    assert resting.hot_voxels.tolist() == [[1, 1, 12]] and moved.hot_voxels.size == 0
 
 
 def samples(breathing):

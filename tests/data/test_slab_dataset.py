@@ -98,11 +98,6 @@ def test_cut_slab_pads_with_background_and_repeats_slices():
     assert (cut_slab(torch.from_numpy(volume), (9, 0, 0), (2, 2, 2), -7.0) == -7).all()
 
 
-def test_memory_is_five_bytes_per_voxel():
-    voxels = sum((20 + number) * 24 * 16 for number in range(5))
-    assert make().memory_mb == pytest.approx(voxels * 5 / 1e6)
-
-
 def test_case_without_tumour_is_logged_and_gives_free_slabs(caplog):
     def empty(case):
         data = preprocess(case)

@@ -180,7 +180,7 @@ def test_errors_name_the_case(tmp_path):
         evaluator.add("P1", pred[1:], label, SPACING_MM)
     with pytest.raises(ValueError, match="prediction of P1 .*threshold"):
         evaluator.add("P1", pred * 0.7, label, SPACING_MM)
-    with pytest.raises(ValueError, match="cannot be the name of a case"):
+    with pytest.raises(ValueError, match="cannot name an output folder"):
         evaluator.add("../P1", pred, label, SPACING_MM)
 
 

@@ -138,6 +138,23 @@ def test_results_land_on_the_grid_of_the_ct(tmp_path):
     assert predictions["predictions"][1]["pred"] == "P2/pred.nii.gz" and predictions["failed"] == []
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda pet: np.where(np.indices(pet.shape).sum(0) == 0, np.nan, pet), "1 NaN or infinite"),
+        (lambda pet: pet * 5000, "is not in SUV"),
+    ],
+)
+def test_a_case_that_nothing_has_checked_is_checked(tmp_path, change, message):
+    """Such a PET would give a mask like any other, an empty one or one with holes."""
+    case = make_case(tmp_path / "data", "P1")
+    pet = nib.load(case["pet"])
+    nib.save(nib.Nifti1Image(change(pet.get_fdata()).astype(np.float32), pet.affine), case["pet"])
+    item = CaseDataset([case], preprocessing(), check=True)[0]
+    assert message in item["failure"] and str(tmp_path) not in item["failure"]
+    assert "failure" not in CaseDataset([make_case(tmp_path / "good", "P2")], preprocessing(), check=True)[0]
+
+
 def test_failures_are_reported_and_the_others_go_on(tmp_path):
     """One CT cannot be read, the network fails on another, a third cannot be written; the fourth is done."""
     cases = [make_case(tmp_path / "data", name) for name in ("broken", "blank", "unwritable", "good")]

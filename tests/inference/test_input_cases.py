@@ -102,7 +102,7 @@ def test_dicom_is_pointed_to_conversion(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a\\b", ".a", "a ", "a\nb", "a:b", "x" * 200])
 def test_unsafe_folder_names_are_refused(name):
-    with pytest.raises(ValueError, match="cannot name a results folder"):
+    with pytest.raises(ValueError, match="cannot name an output folder"):
         check_case_name(name)
 
 

@@ -26,6 +26,10 @@ def test_numbers_go_by_size_and_then_by_place():
     assert number_lesions(np.zeros((3, 3, 3))).max() == 0
 
 
+def test_an_empty_mask_has_none():
+    assert number_lesions(np.zeros((3, 4, 5))).sum() == 0 and number_lesions(np.zeros((3, 4, 5))).shape == (3, 4, 5)
+
+
 def test_voxels_that_share_a_corner_are_one_lesion():
     mask = np.zeros((3, 3, 3))
     mask[0, 0, 0] = mask[1, 1, 1] = 1

@@ -12,7 +12,6 @@ from igtv.inference.manifest import (
     json_safe,
     run_manifest,
     write_manifest,
-    write_run_manifest,
 )
 
 
@@ -56,6 +55,12 @@ def test_data_hash_depends_on_content_not_on_place_or_order(tmp_path, items):
     with open(items[0]["pet"], "ab") as stream:  # beyond the part that is read
         stream.write(b"x")
     assert data_sha256(items) != first
+    label = tmp_path / "label.nii"
+    label.write_bytes(bytes(300_000))
+    labelled = [{**items[0], "label": str(label)}]
+    first = data_sha256(labelled)
+    label.write_bytes(bytes(150_000) + b"\1" + bytes(149_999))  # another label of the same size
+    assert data_sha256(labelled) != first
     assert data_sha256(items[:1]) != data_sha256([{**items[0], "label": items[0]["pet"]}])
 
 
@@ -66,7 +71,8 @@ def test_json_safe():
 
 
 def test_written_whole(tmp_path):
-    path = write_run_manifest(tmp_path / "new" / "run_manifest.json", "training", seconds=2, results={"dice": np.nan})
+    path = tmp_path / "new" / "run_manifest.json"
+    write_manifest(path, run_manifest("training", seconds=2, results={"dice": np.nan}))
     content = json.loads(path.read_text())
     assert content["command"] == "training" and content["results"] == {"dice": None} and "model" not in content
     write_manifest(path, {"a": 1})

@@ -1,31 +1,12 @@
-"""Mean, spread and entropy against closed forms."""
+"""Mean and entropy against closed forms."""
 
 import math
 
 import pytest
 import torch
-from igtv.inference.uncertainty import FlipEnsembleInferer, PredictiveEntropyd, RunningMoments, predictive_entropy
+from igtv.inference.uncertainty import FlipEnsembleInferer, PredictiveEntropyd, predictive_entropy
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
-
-
-def test_running_moments_equal_the_plain_formulas():
-    values = torch.rand(7, 3, 4, dtype=torch.float64)
-    moments = RunningMoments()
-    for value in values:
-        moments.add(value)
-    torch.testing.assert_close(moments.mean, values.mean(dim=0))
-    torch.testing.assert_close(moments.standard_deviation, values.std(dim=0, correction=0))
-    with pytest.raises(ValueError, match="No value"):
-        _ = RunningMoments().standard_deviation
-
-
-def test_moments_leave_the_values_alone():
-    first = torch.zeros(2)
-    moments = RunningMoments()
-    moments.add(first)
-    moments.add(torch.ones(2))
-    assert first.tolist() == [0, 0]
 
 
 class Ramp(torch.nn.Module):
@@ -48,37 +29,18 @@ def test_mean_over_plain_and_mirrored(flip, axis):
     inferer = FlipEnsembleInferer(SimpleInferer(), flips=(flip,))
     plain, mirrored = torch.sigmoid(network(x)), torch.sigmoid(network(x.flip(axis)).flip(axis))
     torch.testing.assert_close(torch.sigmoid(inferer(x, network)), (plain + mirrored) / 2)
-    torch.testing.assert_close(inferer.last_standard_deviation, (plain - mirrored).abs() / 2)
 
 
 def test_pointwise_network_is_left_as_it_is():
     x = torch.randn(1, 2, 4, 4, 4)
     inferer = FlipEnsembleInferer(SimpleInferer(), flips=("x", "y", "z", "xyz"))
     torch.testing.assert_close(inferer(x, lambda v: v[:, :1]), x[:, :1], rtol=1e-4, atol=1e-4)
-    assert inferer.last_standard_deviation.max() < 1e-6
-
-
-def test_further_networks_are_averaged_and_set_to_evaluation():
-    class Constant(torch.nn.Module):
-        def __init__(self, logit):
-            super().__init__()
-            self.logit = logit
-
-        def forward(self, x):
-            assert not self.training
-            return torch.full_like(x[:, :1], self.logit)
-
-    inferer = FlipEnsembleInferer(SimpleInferer(), flips=(), further_networks=[Constant(math.log(3))])
-    result = inferer(torch.zeros(1, 2, 2, 2, 2), Constant(-math.log(3)))  # probabilities 0.75 and 0.25
-    torch.testing.assert_close(result, torch.zeros_like(result), atol=1e-6, rtol=0)
-    torch.testing.assert_close(inferer.last_standard_deviation, torch.full_like(result, 0.25))
 
 
 def test_a_single_answer_is_handed_through():
     logits = torch.full((1, 1, 2, 2, 2), 50.0)
     inferer = FlipEnsembleInferer(SimpleInferer(), flips=())
     assert inferer(torch.zeros(1, 2, 2, 2, 2), lambda v: logits) is logits
-    assert inferer.last_standard_deviation is None
 
 
 def test_certain_voxels_have_finite_logits_and_the_geometry_stays():

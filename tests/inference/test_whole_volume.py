@@ -115,6 +115,20 @@ def test_other_networks_slide_a_window():
     torch.testing.assert_close(WholeVolumeInferer(window_size=(32, 32, 16))(fitting, network), expected)
 
 
+def test_a_window_wider_than_the_volume_is_filled_with_what_training_fills_it_with():
+    """-1 is air without uptake; 0 would be half of the SUV range all around the patient."""
+    seen = []
+
+    class Watching(torch.nn.Module):
+        def forward(self, x):
+            seen.append((float(x.max()), float(x.min())))
+            return x[:, :1]
+
+    volume = torch.full((1, 2, 20, 30, 9), -1.0)
+    result = WholeVolumeInferer(window_size=(32, 32, 16))(volume, Watching())
+    assert seen == [(-1.0, -1.0)] and result.shape == (1, 1, 20, 30, 9)
+
+
 def test_progress_is_shown(capsys):
     WholeVolumeInferer(progress=True)(_volume(1, 2, 64, 64, 3), _CountingNetwork())
     assert "segmenting: 100%" in capsys.readouterr().err

@@ -35,6 +35,12 @@ def test_random_state_depends_on_seed_epoch_and_rank(make_trainer):
     assert not set(first) & set(draws(make_trainer, rank=1)[0])
 
 
+def test_a_date_is_a_seed(make_trainer):
+    """20240607 times a million squared is more than torch takes."""
+    numbers, _ = draws(make_trainer, seed=20240607)
+    assert len(set(numbers)) == 4 and not set(numbers) & set(draws(make_trainer, seed=20240608)[0])
+
+
 def test_neighbouring_seeds_share_no_epoch(make_trainer):
     """seed + epoch alone would give epoch 1 of seed 0 the state of epoch 0 of seed 1."""
     assert not set(draws(make_trainer, seed=0, epochs=4)[0]) & set(draws(make_trainer, seed=1, epochs=4)[0])

@@ -47,6 +47,16 @@ def test_clips_between_backward_and_step(make_trainer):
     assert trainer.network.weight.item() == pytest.approx(0.5)
 
 
+def test_a_gradient_that_is_not_finite_stops_before_the_step(make_trainer):
+    """The step would make every weight NaN, and the training would go on with them."""
+    settings = {"epochs": 1, "steps": 1, "loss": lambda pred, label: pred.mean() * float("inf")}
+    trainer = make_trainer([GradientClipping(1.0)], **settings)
+    before = trainer.network.weight.item()
+    with pytest.raises(FloatingPointError, match="in epoch 1, iteration 1"):
+        trainer.run()
+    assert trainer.network.weight.item() == before
+
+
 @pytest.mark.parametrize("norm", [0, -1.0])
 def test_norm_must_be_positive(norm):
     with pytest.raises(ValueError, match=f"gradient_clip_norm must be positive, got {norm}"):

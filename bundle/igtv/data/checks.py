@@ -14,6 +14,8 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
+from .grids import GRID_TOLERANCE_MM, corners_mm, grid_distance_mm
+
 logger = logging.getLogger(__name__)
 
 # 99.9 % of the voxels of a PET in SUV lie far below this even with a full bladder; in Bq/ml tissue starts at thousands.
@@ -30,8 +32,6 @@ HU_CONTRAST = 100.0
 PET_COVERAGE = 0.5
 # Share of the tumour that the PET must cover.
 TUMOUR_COVERAGE = 0.95
-# Corners of the label's and the CT's grid may differ by rounding only.
-GRID_TOLERANCE_MM = 0.1
 COVERAGE_POINTS = 16
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
@@ -178,20 +178,15 @@ def _share_inside(voxels: np.ndarray, ct: nib.spatialimages.SpatialImage, pet: n
 
 def _extent(image: nib.spatialimages.SpatialImage) -> str:
     """Box around a volume in world coordinates, as text."""
-    low, high = (extreme(axis=0) for extreme in (_corners(image).min, _corners(image).max))
+    corners = corners_mm(image.shape, image.affine)
+    low, high = corners.min(axis=0), corners.max(axis=0)
     return " x ".join(f"{first:.0f}..{last:.0f}" for first, last in zip(low, high, strict=True))
-
-
-def _corners(image: nib.spatialimages.SpatialImage) -> np.ndarray:
-    """(8, 3) world coordinates in mm of the corner voxels' centres."""
-    index = np.stack(np.meshgrid(*[(0, extent - 1) for extent in image.shape], indexing="ij"), axis=-1)
-    return nib.affines.apply_affine(image.affine, index.reshape(-1, 3))
 
 
 def _check_label_grid(label: nib.spatialimages.SpatialImage, ct: nib.spatialimages.SpatialImage, path: str) -> None:
     if label.shape != ct.shape:
         raise _Problem(f"label {path} has the shape {label.shape}, its CT {ct.shape}: draw or resample it on the CT")
-    distance = np.abs(_corners(label) - _corners(ct)).max()
+    distance = grid_distance_mm(ct.shape, label.affine, ct.affine)
     if distance > GRID_TOLERANCE_MM:
         raise _Problem(
             f"label {path} is not on the CT's grid: corners up to {distance:.1f} mm apart, at most "

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..configuration.plain_text import MARKS, reads_as_configuration
+from .case_names import check_case_name
 
 PARTS = ("training", "validation", "testing")
 PATH_KEYS = ("ct", "pet", "label")
@@ -250,8 +251,10 @@ def _read_item(
     else:
         seen[patient] += 1
         case = patient if patient_counts[patient] == 1 else f"{patient}_{seen[patient]}"
-    if not case or case in (".", "..") or any(sign in case for sign in "/\\\0"):
-        raise ValueError(f"{where}: `patient_id` {case!r} cannot name an output folder: use letters, digits, - and _")
+    try:
+        check_case_name(case)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
     if reads_as_configuration(case):  # of a case, only the name and absolute paths get into a configuration
         raise ValueError(
             f"{where}: `patient_id` {case!r} starts with {case[0]}; {', '.join(MARKS)} begin expressions of a "

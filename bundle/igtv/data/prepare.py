@@ -1,15 +1,14 @@
 """From the settings of a verb to checked cases: the phantom made where it is asked for, folds, bad cases out."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..phantom.dataset import ensure_phantom_dataset
 from .checks import check_cases
-from .datalist import Datalist, read_datalist, split_cases
+from .datalist import PARTS, Datalist, read_datalist, split_cases
 
 logger = logging.getLogger(__name__)
-PARTS = ("training", "validation", "testing")
 
 
 def prepare_cases(
@@ -22,6 +21,7 @@ def prepare_cases(
     skip_bad_cases: bool = False,
     phantom: Mapping | None = None,
     task: str | None = None,
+    checked_parts: Sequence[str] = ("training", "validation"),
 ) -> dict[str, list]:
     """Cases of the three parts, checked before anything expensive starts.
 
@@ -37,10 +37,12 @@ def prepare_cases(
             own (its key "dataset_dir"); any other folder must exist.
         task: of the model that is trained, "gtv" or "igtv", to be checked against the datalist's `label_kind`;
             None: nothing is trained.
+        checked_parts: parts whose files are read and checked: those that the verb uses. A damaged file elsewhere is
+            nothing to it, and reading it takes time.
 
     Returns:
         {"training": [...], "validation": [...], "testing": [...], "left_out": [...]}; cases have the keys
-        `ct`, `pet`, `label`, `case`, and "left_out" holds the bad ones with their reason.
+        `ct`, `pet`, `label`, `case`, and "left_out" holds the bad ones of the checked parts with their reason.
 
     Raises:
         FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named; or a GTV model is to learn
@@ -55,8 +57,10 @@ def prepare_cases(
     left_out = []
     for part in PARTS:
         cases = split_cases(listing, fold, part, num_folds=num_folds, seed=seed, cross_validation=cross_validation)
-        parts[part], bad = check_cases(cases, need_label=part != "testing", skip_bad_cases=skip_bad_cases)
-        left_out += bad
+        if part in checked_parts:
+            cases, bad = check_cases(cases, need_label=part != "testing", skip_bad_cases=skip_bad_cases)
+            left_out += bad
+        parts[part] = cases
     logger.info("cases: %s", ", ".join(f"{len(parts[part])} {part}" for part in PARTS))
     return {**parts, "left_out": left_out}
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..phantom.motion import Breathing, phase_centres
 
-PHASES = 10
+PHASES = 10  # of the 4D-CT whose union the label is, as in `phantom`
+INSTANTS = 40  # at which the PET is summed up: ten leave gaps of some slices where the tissue is fast
 ORDERS = (1, 2, 3)  # n of Lujan's formula, see `Breathing`
 
 
@@ -22,26 +23,28 @@ class SlabMotion:
 
     Attributes:
         time_share: share of the time spent at each whole displacement; a place between two slices counts for both.
-        visited: whole displacements nearest to those of the phases.
+        visited: whole displacements between the extremes of the phases; also those that it passes between two phases.
     """
 
     time_share: dict[int, float]
     visited: tuple[int, ...]
 
     @classmethod
-    def of(cls, displacement: np.ndarray) -> "SlabMotion":
-        """Motion of phases that last equally long.
+    def of(cls, instants: np.ndarray, phases: np.ndarray) -> "SlabMotion":
+        """Motion from displacements in slices, 0 where the CT shows the tissue.
 
         Args:
-            displacement: (phases,) in slices, at the CT's phase 0.
+            instants: (N,) at instants that follow each other evenly over the cycle, for the PET.
+            phases: (M,) at the phases of the 4D-CT, for the label.
         """
         share: dict[int, float] = {}
-        for place in displacement:
+        for place in instants:
             below = int(np.floor(place))
             for whole, part in ((below, below + 1 - place), (below + 1, place - below)):
                 if part > 0:
-                    share[whole] = share.get(whole, 0.0) + float(part) / len(displacement)
-        return cls(share, tuple(sorted({int(place) for place in np.rint(displacement)})))
+                    share[whole] = share.get(whole, 0.0) + float(part) / len(instants)
+        lowest, highest = (int(np.rint(place)) for place in (phases.min(), phases.max()))
+        return cls(share, tuple(range(lowest, highest + 1)))
 
 
 class RandomBreathing:
@@ -50,20 +53,26 @@ class RandomBreathing:
     Args:
         probability: that a sample breathes.
         amplitude_mm: peak to peak along the body axis, from-to, drawn evenly.
-        slice_mm: distance of the slices.
+        slice_mm: distance of the slices; 0 or less (each image's own) only where nothing breathes.
 
     Raises:
-        ValueError: a probability outside 0 to 1, or amplitudes that are negative or of which the first is larger.
+        ValueError: a probability outside 0 to 1, amplitudes that are negative or of which the first is larger, or
+            breathing without a distance of the slices.
     """
 
     def __init__(
         self, probability: float = 0.0, amplitude_mm: Sequence[float] = (0.0, 25.0), slice_mm: float = 3.0
     ) -> None:
         low, high = amplitude_mm
-        if not 0 <= probability <= 1 or not 0 <= low <= high or slice_mm <= 0:
+        if not 0 <= probability <= 1 or not 0 <= low <= high:
             raise ValueError(
                 f"breathing_probability={probability} must lie in 0 to 1, breathing_amplitude_mm={tuple(amplitude_mm)} "
-                f"name two amplitudes of 0 or more, the smaller first, and the slices ({slice_mm} mm) have a thickness"
+                "name two amplitudes of 0 or more, the smaller first"
+            )
+        if probability > 0 and slice_mm <= 0:
+            raise ValueError(
+                f"samples cannot breathe with spacing_mm {slice_mm} along the body, which keeps each image's own: give "
+                "a distance in mm, or breathing_probability 0"
             )
         self.probability, self.amplitude_mm, self.slice_mm = probability, (low, high), slice_mm
 
@@ -73,8 +82,10 @@ class RandomBreathing:
             return None
         amplitude = random.uniform(*self.amplitude_mm)
         order = ORDERS[random.randint(len(ORDERS))]
-        place = -amplitude * Breathing(order, period_s=4.0).inhaled(phase_centres(PHASES))
-        return SlabMotion.of((place - place[random.randint(PHASES)]) / self.slice_mm)
+        inhaled = Breathing(order, period_s=4.0).inhaled
+        phases, instants = (-amplitude * inhaled(phase_centres(count)) for count in (PHASES, INSTANTS))
+        at_ct = phases[random.randint(PHASES)]
+        return SlabMotion.of((instants - at_ct) / self.slice_mm, (phases - at_ct) / self.slice_mm)
 
 
 def moved_label(label: np.ndarray, motion: SlabMotion) -> np.ndarray:

@@ -146,11 +146,6 @@ class SlabDataset(Dataset):
             slab[1] = torch.stack(shifted).sum(0)
         return slab
 
-    @property
-    def memory_mb(self) -> float:
-        """Memory of the cached volumes in MB."""
-        return sum(image.nbytes + label.nbytes for image, label, _ in self._volumes) / 1e6
-
     def _case_number(self, index: int) -> int:
         """Every case once in each round of as many samples as there are cases, in an order of the round's own."""
         round_number, position = divmod(index, len(self.data))

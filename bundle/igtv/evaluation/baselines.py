@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,9 @@ from .volumes import case_name, load_case
 # SUV 0.5 to 10. Half steps, as thresholds are quoted: a few dozen patients cannot tell finer ones apart.
 THRESHOLD_GRID = tuple(0.5 * step for step in range(1, 21))
 FRACTION_OF_MAX = 0.41  # the usual fixed fraction for FDG (EANM guideline 2.0, doi 10.1007/s00259-014-2961-x)
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ def evaluate_threshold_baselines(
     compared with.
 
     Args:
-        training_cases: items with the paths `pet` and `label`, for the choice of the threshold.
+        training_cases: items with the paths `pet` and `label`, for the choice of the threshold; without any only the
+            fraction of the maximum is evaluated.
         cases: items to evaluate: `pet`, `label` and, for the pictures, `ct`.
         output_dir: where the two folders go.
         **evaluator_settings: passed on to `CaseEvaluator`.
@@ -100,12 +106,11 @@ def evaluate_threshold_baselines(
     both = {case_name(case) for case in training_cases} & {case_name(case) for case in cases}
     if both:
         raise ValueError(f"the threshold must not be chosen on patients it is evaluated on: {sorted(both)}")
-    pairs = (_pet_and_label(case) for case in tqdm(training_cases, desc="choosing the threshold", unit="case"))
-    choice = choose_threshold(pairs)
-    arms = {
-        "fixed_suv": (f"SUV > {choice.threshold_suv:g}", lambda pet: fixed_threshold_mask(pet, choice.threshold_suv)),
-        "fraction_of_max": (f"SUV > {FRACTION_OF_MAX:.0%} of the maximum", fraction_of_max_mask),
-    }
+    arms = {"fraction_of_max": (f"SUV > {FRACTION_OF_MAX:.0%} of the maximum", fraction_of_max_mask)}
+    choice = _choice(training_cases)
+    if choice is not None:
+        fixed = partial(fixed_threshold_mask, threshold_suv=choice.threshold_suv)
+        arms = {"fixed_suv": (f"SUV > {choice.threshold_suv:g}", fixed), **arms}
     evaluators = {
         arm: CaseEvaluator(Path(output_dir) / arm, name=f"{name}, largest component", **evaluator_settings)
         for arm, (name, _) in arms.items()
@@ -124,10 +129,20 @@ def evaluate_threshold_baselines(
                 volumes["pet"],
             )
     summaries = {arm: evaluator.finish() for arm, evaluator in evaluators.items()}
-    chosen = {"threshold_suv": choice.threshold_suv, "training_mean_dice": choice.mean_dice}
-    summaries["fixed_suv"] |= chosen
-    write_json(Path(output_dir) / "fixed_suv" / SUMMARY_FILE, summaries["fixed_suv"])
+    if choice is not None:
+        summaries["fixed_suv"] |= {"threshold_suv": choice.threshold_suv, "training_mean_dice": choice.mean_dice}
+        write_json(Path(output_dir) / "fixed_suv" / SUMMARY_FILE, summaries["fixed_suv"])
     return summaries
+
+
+def _choice(training_cases: Sequence[Mapping]) -> ThresholdChoice | None:
+    """The threshold that fits the training cases; None where there are none, as in an external test set."""
+    if not training_cases:
+        logger.warning("no training case to choose a SUV threshold on: only the fraction of the maximum is measured")
+        return None
+    return choose_threshold(
+        _pet_and_label(case) for case in tqdm(training_cases, desc="choosing the threshold", unit="case")
+    )
 
 
 def _pet_and_label(case: Mapping) -> tuple[np.ndarray, np.ndarray]:

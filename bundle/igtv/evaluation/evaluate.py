@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..inference.manifest import json_safe
 from ..inference.overlay import save_overlay
 from .case_metrics import case_metrics
 from .compare import compare_runs
@@ -26,6 +29,10 @@ from .volumes import case_name, load_case
 SUMMARY_FILE, REPORT_FILE, COMPARE_FILE = "summary.json", "report.html", "compare.json"
 
 OVERLAY_FILE = "evaluation.png"
+# of the settings of masks, those with which another mask comes of the same network
+COMPARABLE_WITH = ("lesions", "test_time_flips")
+
+logger = logging.getLogger(__name__)
 
 
 def measure_case(
@@ -70,9 +77,10 @@ class CaseEvaluator:
         resamples: of the bootstrap.
         seed: of the bootstrap.
         report_cases: number of cases, worst first, whose picture goes into the report.
+        made_with: settings that the masks depend on, such as the choice of lesions; kept in the summary.
 
     Raises:
-        FileNotFoundError: nothing to compare with under `compare`; checked at once, not after hours of inference.
+        FileNotFoundError: nothing to compare with under `compare`.
         ValueError: `compare` is not an evaluation.
     """
 
@@ -86,14 +94,17 @@ class CaseEvaluator:
         resamples: int = RESAMPLES,
         seed: int = 0,
         report_cases: int = 12,
+        made_with: Mapping | None = None,
     ):
         self.output_dir = Path(output_dir)
         self.name, self.note = name, note
         self.end_length_mm, self.resamples, self.seed = end_length_mm, resamples, seed
         self.report_cases = report_cases
+        self.made_with = None if made_with is None else json_safe(made_with)
         self.rows: list[dict] = []
         self._other_rows = read_rows(compare) if compare else None
         self._other_name = _run_name(compare) if compare else ""
+        self._other_made_with = read_made_with(compare) if compare else None
 
     def add(self, case: str, pred, label, spacing_mm: Sequence[float], ct_hu=None, pet_suv=None) -> dict:
         """Measure one case and draw its picture.
@@ -137,17 +148,53 @@ class CaseEvaluator:
         rows = sorted(self.rows, key=lambda row: row["case"])
         write_rows(self.output_dir / METRICS_FILE, rows)  # first: the numbers survive a comparison that fails
         summary = summarise_run(rows, self.name, self.end_length_mm, self.resamples, self.seed)
+        if self.made_with is not None:
+            summary["settings"]["made_with"] = self.made_with
+        note = self.note
         if self._other_rows is not None:
             comparison = compare_runs(
                 rows, self._other_rows, self.name, self._other_name, resamples=self.resamples, seed=self.seed
             )
+            comparison["made_otherwise"] = different = self._made_otherwise()
+            if different:
+                warning = f"The masks of the two runs were made with other settings: {'; '.join(different)}."
+                logger.warning("%s", warning)
+                note = " ".join(filter(None, [note, warning]))
             write_json(self.output_dir / COMPARE_FILE, comparison)
             summary["comparison"] = comparison
         write_json(self.output_dir / SUMMARY_FILE, summary)
         pictures = {row["case"]: self.output_dir / row["case"] / OVERLAY_FILE for row in rows}
-        html = render_report(summary, rows, pictures, self.note, self.report_cases)
+        html = render_report(summary, rows, pictures, note, self.report_cases)
         write_text(self.output_dir / REPORT_FILE, html)
         return summary
+
+    def _made_otherwise(self) -> list[str]:
+        """Settings of the masks in which the other run differs, where both say what theirs are."""
+        if self.made_with is None or self._other_made_with is None:
+            return []
+        pairs = {key: (self.made_with.get(key), self._other_made_with.get(key)) for key in COMPARABLE_WITH}
+        return [f"{key} {mine}, there {theirs}" for key, (mine, theirs) in pairs.items() if mine != theirs]
+
+
+def read_other_run(compare: str | os.PathLike, cases: Sequence[str]) -> None:
+    """See that an evaluation can be compared with, before these cases are segmented.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no evaluation, or one of other patients.
+    """
+    known = {row["case"] for row in read_rows(compare)}
+    if known != set(cases):
+        only = ", ".join(sorted(known ^ set(cases))[:5])
+        raise ValueError(f"compare: {_run_name(compare)} holds other patients than those to be evaluated: {only}")
+
+
+def read_made_with(compare: str | os.PathLike) -> dict | None:
+    """Settings that the masks of another run were made with; None where it does not say."""
+    path = Path(compare)
+    summary = (path if path.is_dir() else path.parent) / SUMMARY_FILE
+    content = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
+    return content.get("settings", {}).get("made_with")
 
 
 def evaluate_predictions(
@@ -161,7 +208,8 @@ def evaluate_predictions(
         output_dir: see `CaseEvaluator`.
         workers: processes that read, measure and draw.
         progress: show a bar.
-        **settings: passed on to `CaseEvaluator` (name, note, compare, end_length_mm, resamples, seed, report_cases).
+        **settings: passed on to `CaseEvaluator` (name, note, compare, end_length_mm, resamples, seed,
+            report_cases, made_with).
 
     Returns:
         The summary.

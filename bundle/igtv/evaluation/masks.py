@@ -71,26 +71,26 @@ def crop_to_foreground(*masks: np.ndarray, margin: int = 0) -> tuple[np.ndarray,
     Distances between the masks stay what they are; a 512 x 512 x 200 volume becomes a small one. All-empty masks
     come back as they are.
     """
-    box = _bounding_box(np.logical_or.reduce(masks)) if len(masks) > 1 else _bounding_box(masks[0])
+    box = bounding_box(np.logical_or.reduce(masks)) if len(masks) > 1 else bounding_box(masks[0])
     if box is None:
         return masks
     window = tuple(
-        slice(max(0, first - margin), min(size, last + 1 + margin))
-        for (first, last), size in zip(box, masks[0].shape, strict=True)
+        slice(max(0, side.start - margin), min(size, side.stop + margin))
+        for side, size in zip(box, masks[0].shape, strict=True)
     )
     return tuple(mask[window] for mask in masks)
 
 
-def _bounding_box(mask: np.ndarray) -> list[tuple[int, int]] | None:
-    """First and last index with foreground along each axis; None for an empty mask."""
+def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
+    """The smallest box that holds all of a mask, as a slice per axis; None for an empty mask."""
     box = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
         filled = np.flatnonzero(mask.any(axis=others))
         if filled.size == 0:
             return None
-        box.append((int(filled[0]), int(filled[-1])))
-    return box
+        box.append(slice(int(filled[0]), int(filled[-1]) + 1))
+    return tuple(box)
 
 
 def slice_extent(mask: np.ndarray) -> tuple[int, int] | None:
@@ -108,6 +108,5 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     sizes = np.bincount(components.ravel())
     sizes[0] = 0
     kept = np.zeros_like(mask)
-    box = _bounding_box(mask)
-    kept[tuple(slice(first, last + 1) for first, last in box)] = components == sizes.argmax()
+    kept[bounding_box(mask)] = components == sizes.argmax()
     return kept

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from ignite.engine import Engine
 
+from ..data.datalist import PARTS
+from ..inference.case_writer import CasesFailed
 from .baselines import evaluate_threshold_baselines
-from .evaluate import evaluate_predictions
+from .evaluate import evaluate_predictions, read_other_run
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ def run_evaluation(
     num_workers: int = 0,
     **settings,
 ) -> dict:
-    """Segment and measure.
+    """Segment and measure; what can be refused is refused before anything is segmented.
 
     Args:
         evaluator: engine that writes `<predictions_dir>/<case>/pred.nii.gz` for the cases of `part`.
@@ -38,21 +40,43 @@ def run_evaluation(
         The summary of the network's masks.
 
     Raises:
-        ValueError: no case in the part, or one without label.
+        FileNotFoundError: nothing to compare with.
+        ValueError: an unknown part, no case in it or one without label, or a comparison with other patients.
+        CasesFailed: some cases could not be segmented; the others have been measured.
     """
+    if part not in cases:
+        raise ValueError(f"evaluation_part is '{part}': choose one of {', '.join(PARTS)}")
     chosen = cases[part]
     if not chosen:
         raise ValueError(f"the datalist has no case for evaluation_part='{part}': choose another part or fold")
     unlabelled = [case["case"] for case in chosen if "label" not in case]
     if unlabelled:
         raise ValueError(f"cases without label cannot be evaluated: {', '.join(unlabelled)}")
-    evaluator.run()
-    predicted = [{**case, "pred": str(Path(predictions_dir) / case["case"] / "pred.nii.gz")} for case in chosen]
+    if settings.get("compare"):
+        read_other_run(settings["compare"], [case["case"] for case in chosen])
+    failed = _segment(evaluator)
+    measured = [case for case in chosen if failed is None or case["case"] not in failed.failures]
+    if failed is not None and (not measured or settings.get("compare")):
+        raise failed  # nothing to measure, or a comparison with other patients than asked for
+    predicted = [{**case, "pred": str(Path(predictions_dir) / case["case"] / "pred.nii.gz")} for case in measured]
+    if failed is not None:
+        settings["note"] = " ".join(filter(None, [settings.get("note"), f"Not among these cases: {failed}"]))
     summary = evaluate_predictions(predicted, output_dir, workers=num_workers, **settings)
     if threshold_baselines and part == "training":
         logger.warning("no threshold baselines: their threshold is chosen on the training cases evaluated here")
     elif threshold_baselines:
-        shared = {key: value for key, value in settings.items() if key not in ("name", "compare")}
-        evaluate_threshold_baselines(cases["training"], chosen, Path(output_dir) / "threshold_baselines", **shared)
-    logger.info("evaluated %d cases, report in %s", len(chosen), Path(output_dir) / "report.html")
+        shared = {key: value for key, value in settings.items() if key not in ("name", "compare", "made_with")}
+        evaluate_threshold_baselines(cases["training"], measured, Path(output_dir) / "threshold_baselines", **shared)
+    logger.info("evaluated %d cases, report in %s", len(measured), Path(output_dir) / "report.html")
+    if failed is not None:
+        raise failed
     return summary
+
+
+def _segment(evaluator: Engine) -> CasesFailed | None:
+    """What failed, if anything did: hours of work on the other cases shall not be lost with it."""
+    try:
+        evaluator.run()
+    except CasesFailed as error:
+        return error
+    return None

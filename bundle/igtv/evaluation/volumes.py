@@ -12,6 +12,9 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import ResampleToMatch
 
+from ..data.case_names import check_case_name
+from ..data.grids import GRID_TOLERANCE_MM, grid_distance_mm
+
 OUTSIDE = {"ct": "border", "pet": "zeros"}  # what lies where a volume ends earlier than the reference's grid
 
 
@@ -29,10 +32,7 @@ def case_name(case: Mapping) -> str:
                 f"a case needs a name under `case`, or a path under `ct` or `label`; it has {sorted(case)}"
             )
         name = Path(source).parent.name
-    name = str(name)
-    if not name or name in (".", "..") or any(sign in name for sign in "/\\:\0"):
-        raise ValueError(f"{name!r} cannot be the name of a case: it becomes a folder name")
-    return name
+    return check_case_name(str(name))
 
 
 def load_volume(path: str | os.PathLike, case: str, what: str) -> MetaTensor:
@@ -91,9 +91,13 @@ def _is_path(source) -> bool:
     return isinstance(source, str | os.PathLike)
 
 
+def _same_grid(volume: MetaTensor, grid: MetaTensor) -> bool:
+    affines = (tensor.affine.numpy() for tensor in (volume, grid))
+    return volume.shape == grid.shape and grid_distance_mm(tuple(grid.shape[1:]), *affines) <= GRID_TOLERANCE_MM
+
+
 def _on_grid(volume: MetaTensor, grid: MetaTensor | None, name: str, key: str) -> np.ndarray:
-    same = grid is None or (volume.shape == grid.shape and np.allclose(volume.affine, grid.affine, atol=1e-2))
-    if same:
+    if grid is None or _same_grid(volume, grid):
         return volume[0].numpy()
     if key == "pred":
         raise ValueError(

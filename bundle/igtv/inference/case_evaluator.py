@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,42 @@ import torch
 from monai.data import Dataset
 from monai.engines import SupervisedEvaluator
 
+from ..data.checks import find_problem
+
 FAILURE = "failure"
 
 logger = logging.getLogger(__name__)
 
 
 class CaseDataset(Dataset):
-    """`monai.data.Dataset` whose item is {"case", "failure"} where its transforms raised; needs batch size 1."""
+    """`monai.data.Dataset` whose item is {"case", "failure"} where its transforms raised; needs batch size 1.
+
+    Args:
+        data: items with `case`, `ct`, `pet`.
+        transform: of an item.
+        check: look at the files of every case first, as a training does (`data.checks`): a PET in Bq/ml, a NaN or a
+            swapped pair would give a mask like any other. For cases that nothing has checked yet.
+    """
+
+    def __init__(self, data: Sequence[Mapping[str, Any]], transform: Callable, check: bool = False) -> None:
+        super().__init__(data, transform)
+        self.check = check
 
     def _transform(self, index: int) -> Any:
         try:
+            if self.check:
+                self._refuse_bad(self.data[index])
             return super()._transform(index)
         except Exception as error:
             item = self.data[index]
             paths = [item[key] for key in ("ct", "pet", "label") if key in item]
             return {"case": item["case"], FAILURE: failure_text(error, paths)}
+
+    @staticmethod
+    def _refuse_bad(item: Mapping[str, Any]) -> None:
+        problem = find_problem({key: item[key] for key in ("case", "ct", "pet")}, need_label=False)
+        if problem is not None:
+            raise ValueError(problem)
 
 
 class TolerantEvaluator(SupervisedEvaluator):

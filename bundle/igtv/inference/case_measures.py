@@ -2,7 +2,8 @@
 
 import nibabel as nib
 import numpy as np
-from scipy import ndimage
+
+from .lesions import number_lesions
 
 
 def measure(mask: np.ndarray, pet_suv: np.ndarray, affine: np.ndarray) -> dict[str, float | int | None]:
@@ -21,7 +22,7 @@ def measure(mask: np.ndarray, pet_suv: np.ndarray, affine: np.ndarray) -> dict[s
     mask = mask != 0
     result = {
         "volume_ml": round(float(mask.sum() * abs(np.linalg.det(affine[:3, :3]))) / 1000, 3),
-        "components": int(ndimage.label(mask, np.ones((3, 3, 3)))[1]),
+        "components": int(number_lesions(mask).max(initial=0)),
         "slices": 0,
     }
     if not mask.any():

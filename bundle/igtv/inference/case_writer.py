@@ -34,13 +34,25 @@ MAP_DECIMALS = 4  # steps of 1e-4 tell nothing more, and the files become a thir
 logger = logging.getLogger(__name__)
 
 
+class CasesFailed(RuntimeError):
+    """Some cases have no result; all others have.
+
+    Attributes:
+        failures: case -> reason.
+    """
+
+    def __init__(self, text: str, failures: Mapping[str, str]) -> None:
+        super().__init__(text)
+        self.failures = dict(failures)
+
+
 class CaseWriter:
     """Handler that writes `<output_dir>/<case>/` after each case and `predictions.json`, `summary.csv` beside them.
 
     Attach it to a `TolerantEvaluator` (batch size 1, decollated). It reads `pred` (1, X, Y, Z), the label on the CT's
     own grid, where they are there the map of all `lesions` found, and for the maps `probability` and `uncertainty` from
     `engine.state.output`, `case` from `engine.state.batch`. A case that cannot be written or exported is reported, the
-    others go on; at the end a RuntimeError names all cases that failed, so that the program does not end as if all were
+    others go on; at the end CasesFailed names all cases that failed, so that the program does not end as if all were
     well.
 
     Args:
@@ -249,7 +261,8 @@ class CaseWriter:
         if self.failures:
             reasons = "; ".join(f"{case}: {reason}" for case, reason in self.failures.items())
             total = len(self.failures.keys() | {row["case"] for row in self.rows})
-            raise RuntimeError(f"{len(self.failures)} of {total} case(s) failed, the others are written. {reasons}")
+            text = f"{len(self.failures)} of {total} case(s) failed, the others are written. {reasons}"
+            raise CasesFailed(text, self.failures)
 
     def _close_bar(self, engine: Engine) -> None:
         if self._bar is not None:

@@ -1,10 +1,10 @@
 """Which patients to segment: a datalist, a folder of cases, or one CT with its PET."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..data.case_names import check_case_name
 from ..data.datalist import PARTS, read_datalist
 from .dicom_cases import DicomCases
 
@@ -58,20 +58,6 @@ def find_cases(
     _check_files(cases)
     _check_names(cases)
     return cases
-
-
-def check_case_name(name: str) -> str:
-    """`name`, if it can be the name of a folder on every common file system.
-
-    Raises:
-        ValueError: when it cannot.
-    """
-    if not name or name[0] in ". " or name[-1] in ". " or len(name) > 150 or re.search(r'[\x00-\x1f<>:"/\\|?*]', name):
-        raise ValueError(
-            f"Case name {name!r} cannot name a results folder: use letters, digits, - and _ "
-            "in patient_id, or for the folder of the CT."
-        )
-    return name
 
 
 def _from_dicom(imported: DicomCases) -> list[dict[str, str]]:

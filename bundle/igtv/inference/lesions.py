@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
 
+from ..evaluation.masks import bounding_box
 from .avidity import most_avid
 
 NEIGHBOURS = np.ones((3, 3, 3), bool)  # voxels that share a corner belong together
@@ -26,11 +27,17 @@ def number_lesions(mask: np.ndarray) -> np.ndarray:
     Returns:
         Integers of the same shape, 0 outside.
     """
-    parts, count = ndimage.label(mask, NEIGHBOURS)
+    mask = np.asarray(mask) != 0
+    box = bounding_box(mask)
+    if box is None:
+        return np.zeros(mask.shape, np.uint8)
+    parts, count = ndimage.label(mask[box], NEIGHBOURS)  # a tumour fills a thousandth of a thorax
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-    numbers = np.zeros(count + 1, np.uint8 if count < 256 else np.int32)
-    numbers[1 + np.argsort(-sizes, kind="stable")] = np.arange(1, count + 1)
-    return numbers[parts]
+    order = np.zeros(count + 1, np.uint8 if count < 256 else np.int32)
+    order[1 + np.argsort(-sizes, kind="stable")] = np.arange(1, count + 1)
+    numbers = np.zeros(mask.shape, order.dtype)
+    numbers[box] = order[parts]
+    return numbers
 
 
 def chosen_lesions(

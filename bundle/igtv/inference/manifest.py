@@ -18,7 +18,7 @@ from ..networks.model_card import DISCLAIMER, file_sha256
 from ..scan import backend_report
 
 METADATA = Path(__file__).resolve().parents[2] / "configs" / "metadata.json"
-HEAD_BYTES = 65536
+ENDS_BYTES = 65536
 
 
 def run_manifest(
@@ -61,11 +61,6 @@ def run_manifest(
         "disclaimer": DISCLAIMER,
     }
     return {key: json_safe(value) for key, value in manifest.items() if value is not None}
-
-
-def write_run_manifest(path: str | Path, command: str, **entries: Any) -> Path:
-    """`run_manifest` written to `path`; for configs that fix some entries and let the run add the others."""
-    return write_manifest(path, run_manifest(command, **entries))
 
 
 def write_manifest(path: str | Path, manifest: Mapping[str, Any]) -> Path:
@@ -118,22 +113,28 @@ def model_entry(model_path: str | Path | None, model_card: Mapping[str, Any] | N
 
 
 def data_sha256(items: Iterable[Mapping[str, Any]], keys: Sequence[str] = ("ct", "pet", "label")) -> str:
-    """SHA-256 over case names and, per file, its size and first 64 kB, which hold header and first voxels.
+    """SHA-256 over case names, labels, and of every image its size, its first and its last 64 kB.
 
-    Independent of the order of the cases and of where the data lies. Reading all of every file would take minutes for
-    large data sets; any re-export or new label changes the compressed size and so the hash.
+    Independent of the order of the cases and of where the data lies. Reading all of every image would take minutes for
+    large data sets; labels are small and are what people change.
     """
     lines = []
     for item in items:
         name = item.get("case") or item.get("patient_id") or Path(item["ct"]).parent.name
-        marks = [f"{key}:{_file_mark(Path(item[key]))}" for key in keys if item.get(key)]
+        marks = [f"{key}:{_file_mark(Path(item[key]), whole=key == 'label')}" for key in keys if item.get(key)]
         lines.append(f"{name} {' '.join(marks)}")
     return sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def _file_mark(path: Path) -> str:
+def _file_mark(path: Path, whole: bool) -> str:
+    if whole:
+        return file_sha256(path)
+    size = path.stat().st_size
     with path.open("rb") as stream:
-        return f"{path.stat().st_size}-{sha256(stream.read(HEAD_BYTES)).hexdigest()}"
+        digest = sha256(stream.read(ENDS_BYTES))
+        stream.seek(max(0, size - ENDS_BYTES))
+        digest.update(stream.read(ENDS_BYTES))
+    return f"{size}-{digest.hexdigest()}"
 
 
 def json_safe(value: Any) -> Any:

@@ -7,7 +7,6 @@ axial and on the left in sagittal panels, superior is up in coronal and sagittal
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from PIL import Image
+
+from ..files import replacing
 
 LUNG_WINDOW_HU = (-1350.0, 150.0)  # level -600, width 1500
 CONTOUR_COLOURS = ("#00e5ff", "#7cff4f", "#ff5cf4", "#ffd84d", "#6fa8ff", "#ff8f6b")
@@ -317,14 +318,6 @@ def _write_png(figure: Figure, path: Path) -> Path:
     """Draw, compress well, and move into place in one step."""
     figure.canvas.draw()
     picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(suffix=".tmp", prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            picture.save(stream, format="PNG", optimize=True)
-        os.chmod(temporary, 0o644)  # mkstemp makes private files; results are for sharing
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG", optimize=True)
     return path

@@ -14,6 +14,7 @@ from tqdm import tqdm
 SIZE_STEP = 32
 SMALLEST_SIZE = 64
 PIXELS_PER_STEP = 2**19  # two slices of 512 x 512
+BACKGROUND = -1.0  # of CT and PET as the network sees them; what training slabs hold beyond a volume
 MOST_SLICES_PER_STEP = 8  # more brings no speed on small planes, only memory
 
 
@@ -24,7 +25,8 @@ class WholeVolumeInferer(Inferer):
     at a time and kept only while a later slice needs them as neighbours: at most `slices_per_step` plus twice the
     network's `sim_radius` slices at any time. The result equals the network applied to the whole padded volume.
 
-    Another network, such as MONAI's SegResNet, is run by MONAI's SlidingWindowInferer.
+    Another network, such as MONAI's SegResNet, is run by MONAI's SlidingWindowInferer; a volume smaller than the window
+    is surrounded by the lowest CT and PET value the network knows, -1.
 
     Args:
         slices_per_step: slices encoded at a time; None: as many as make half a million pixels, at most 8.
@@ -117,6 +119,7 @@ class WholeVolumeInferer(Inferer):
             sw_batch_size=4,
             overlap=self.window_overlap,
             mode="gaussian",
+            cval=BACKGROUND,
             sw_device=_device_of(network, volume),
             device=output_device,
             progress=self.progress,

@@ -97,7 +97,8 @@ class MambaDecoder(nn.Module):
         width: channels C0 of the finest map; map i has C0 * 2**i.
         depth: blocks per level.
         state_size: states per channel of the scans.
-        drop_path_rate: largest rate, at the deepest level's last block.
+        drop_path_rate: rates rise evenly from 0 at the finest level to this at a fourth, deeper one that is not there:
+            the deepest level's last block has 0.67 (one block a level) to 0.73 (four) of it.
     """
 
     def __init__(self, width: int, depth: int, state_size: int, drop_path_rate: float = 0.1) -> None:

@@ -4,6 +4,7 @@ import torch
 from ignite.engine import Engine, Events
 
 SEED_STRIDE = 1_000_003  # a prime above any number of epochs or processes
+LARGEST_SEED = 2**63  # torch takes no larger one; a date as seed, such as 20240607, would come to more
 
 
 class EpochSeed:
@@ -27,5 +28,5 @@ class EpochSeed:
 
     def __call__(self, engine: Engine) -> None:
         epoch = engine.state.epoch - 1
-        torch.manual_seed((self.seed * SEED_STRIDE + epoch) * SEED_STRIDE + engine.state.rank)
+        torch.manual_seed(((self.seed * SEED_STRIDE + epoch) * SEED_STRIDE + engine.state.rank) % LARGEST_SEED)
         self.sampler.set_epoch(epoch)

@@ -13,6 +13,7 @@ class GradientClipping:
 
     Raises:
         ValueError: `max_norm` is not positive.
+        FloatingPointError: during training, a gradient that is not finite.
     """
 
     def __init__(self, max_norm: float) -> None:
@@ -26,4 +27,10 @@ class GradientClipping:
     def __call__(self, engine: Engine) -> None:
         if engine.scaler is not None:
             engine.scaler.unscale_(engine.optimizer)
-        torch.nn.utils.clip_grad_norm_(engine.network.parameters(), self.max_norm)
+        norm = torch.nn.utils.clip_grad_norm_(engine.network.parameters(), self.max_norm)
+        if engine.scaler is None and not torch.isfinite(norm):  # the scaler skips such a step by itself
+            raise FloatingPointError(
+                f"the gradient is {float(norm)} in epoch {engine.state.epoch}, iteration {engine.state.iteration}: the "
+                "step would make all weights NaN. Go on from the last checkpoint with --resume True and a lower "
+                "learning_rate in a new run, or look for extreme values in the images"
+            )

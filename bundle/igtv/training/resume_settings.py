@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-# Where files lie, what the machine is and what is shown; none of it changes what the network learns. The data are
-# compared by the names of their cases, and the weights that the interrupted run started from are no longer needed.
+# Where files lie, what the machine is and what is shown; on another machine, as with `amp` and `scan_backend`, rounding
+# differs, the rules of learning do not. The data are compared by the names of their cases. `model_path` may have moved,
+# but must be there: the network is built from its card before the checkpoint's weights replace it.
 FREE_TO_CHANGE = frozenset(
     {
         "amp",
@@ -15,6 +16,7 @@ FREE_TO_CHANGE = frozenset(
         "device",
         "is_main",
         "model_path",
+        "num_pictures",
         "num_workers",
         "output_dir",
         "phantom_dir",

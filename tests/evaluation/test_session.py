@@ -1,0 +1,94 @@
+"""A run of an evaluation: what is refused before hours of inference, and what a failed case leaves of the others."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from igtv.evaluation.session import run_evaluation
+from igtv.evaluation.tables import read_rows
+from igtv.inference.case_writer import CasesFailed
+
+LABEL = np.zeros((12, 12, 12), np.uint8)
+LABEL[4:8, 4:8, 4:8] = 1
+
+
+@pytest.fixture
+def cases(tmp_path):
+    """Two cases whose PET is 5 inside the tumour and 1 outside."""
+    made = []
+    for name in ("P1", "P2"):
+        (tmp_path / name).mkdir()
+        case = {"case": name}
+        for key, voxels in (("label", LABEL), ("ct", LABEL * 100.0 - 100), ("pet", 1.0 + 4.0 * LABEL)):
+            case[key] = str(tmp_path / name / f"{key}.nii.gz")
+            nib.save(nib.Nifti1Image(voxels.astype(np.float32), np.diag([2.0, 2.0, 3.0, 1.0])), case[key])
+        made.append(case)
+    return made
+
+
+class Evaluator:
+    """Writes the label as prediction, but for the cases that fail."""
+
+    def __init__(self, cases, folder, failing=()):
+        self.cases, self.folder, self.failing, self.ran = cases, folder, failing, False
+
+    def run(self):
+        self.ran = True
+        for case in self.cases:
+            if case["case"] not in self.failing:
+                (self.folder / case["case"]).mkdir(parents=True, exist_ok=True)
+                nib.save(nib.load(case["label"]), self.folder / case["case"] / "pred.nii.gz")
+        if self.failing:
+            raise CasesFailed("1 of 2 case(s) failed: P2: no PET", dict.fromkeys(self.failing, "no PET"))
+
+
+def evaluate(cases, tmp_path, failing=(), part="testing", training=(), baselines=False, name="out", **settings):
+    evaluator = Evaluator(cases, tmp_path / "predictions", failing)
+    parts = {"training": list(training), "validation": [], "testing": cases}
+    try:
+        run_evaluation(evaluator, parts, part, evaluator.folder, tmp_path / name, baselines, **settings)
+    finally:
+        evaluate.ran = evaluator.ran
+    return tmp_path / name
+
+
+def test_the_others_are_measured_when_a_case_fails(cases, tmp_path):
+    with pytest.raises(CasesFailed, match="P2: no PET"):
+        evaluate(cases, tmp_path, failing=["P2"])
+    (row,) = read_rows(tmp_path / "out")
+    assert (row["case"], row["dice"]) == ("P1", 1.0)
+    assert "Not among these cases: 1 of 2" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_comparison_is_looked_at_before_anything_is_segmented(cases, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        evaluate(cases, tmp_path, compare=str(tmp_path / "none"))
+    assert not evaluate.ran
+    first = evaluate(cases[:1], tmp_path, name="first")
+    with pytest.raises(ValueError, match="first holds other patients .*: P2"):
+        evaluate(cases, tmp_path, compare=str(first))
+    assert not evaluate.ran
+
+
+def test_an_unknown_part_is_named(cases, tmp_path):
+    with pytest.raises(ValueError, match="evaluation_part is 'test': choose one of training, validation, testing"):
+        evaluate(cases, tmp_path, part="test")
+
+
+def test_a_test_set_alone_has_the_threshold_that_needs_no_training(cases, tmp_path):
+    folder = evaluate(cases, tmp_path, baselines=True) / "threshold_baselines"
+    assert [path.name for path in folder.iterdir()] == ["fraction_of_max"]
+    assert {row["dice"] for row in read_rows(folder / "fraction_of_max")} == {1.0}  # above 41 % of 5, below 1
+
+
+def test_masks_made_otherwise_are_said_beside_the_comparison(cases, tmp_path, caplog):
+    first = evaluate(cases, tmp_path, name="first", made_with={"lesions": "largest", "test_time_flips": []})
+    made_with = {"lesions": "most_avid", "test_time_flips": []}
+    second = evaluate(cases, tmp_path, name="second", made_with=made_with, compare=str(first))
+    comparison = json.loads((second / "compare.json").read_text())
+    assert comparison["made_otherwise"] == ["lesions most_avid, there largest"]
+    assert "lesions most_avid, there largest" in caplog.text
+    assert json.loads((second / "summary.json").read_text())["settings"]["made_with"] == made_with
+    same = evaluate(cases, tmp_path, name="same", made_with=made_with, compare=str(second))
+    assert json.loads((same / "compare.json").read_text())["made_otherwise"] == []
