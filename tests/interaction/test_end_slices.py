@@ -31,11 +31,44 @@ def test_last_slice_inside(scene):
 
 
 def test_first_slice_outside(scene):
-    assert slices_of(ended(scene, outside=[[20, 30, 16]]).mask) == (17, 22)
+    result = ended(scene, outside=[[20, 30, 16]])
+    assert slices_of(result.mask) == (17, 22)
+    assert (result.mask[..., 17:] == scene.mask[..., 17:]).all()
+    assert result.beyond_ml == 0
+
+
+def test_marks_outside_only_cut(scene):
+    """Also on both ends at once, in tissue that looks like the tumour beside them."""
+    result = ended(scene, outside=[[20, 30, 15], [20, 30, 21]])
+    assert slices_of(result.mask) == (16, 20)
+    assert (result.mask[..., 16:21] == scene.mask[..., 16:21]).all()
 
 
 def test_both_ends_at_once(scene):
     assert slices_of(ended(scene, inside=[[20, 30, 16], [20, 30, 20]]).mask) == (16, 20)
+
+
+@pytest.mark.parametrize(("inside", "outside", "kept"), [(20, 21, (14, 20)), (16, 15, (16, 22))])
+def test_two_marks_at_one_end(scene, inside, outside, kept):
+    """The last slice with tumour and the first without: one end between them, the rest of the tumour stays."""
+    result = ended(scene, inside=[[20, 30, inside]], outside=[[20, 30, outside]])
+    first, last = kept
+    assert slices_of(result.mask) == kept
+    assert (result.mask[..., first : last + 1] == scene.mask[..., first : last + 1]).all()
+
+
+def test_two_marks_inside_at_one_end(scene):
+    """Both in the upper half of 14 to 22; taken for two ends they would leave two slices of nine."""
+    with pytest.raises(ValueError, match=r"contradict.*\(20, 30, 21\).*nearer to"):
+        ended(scene, inside=[[20, 30, 20], [20, 30, 21]])
+
+
+def test_both_ends_without_proposal(scene):
+    """The marks themselves tell the ends."""
+    scene.mask[:] = False
+    result = ended(scene, inside=[[42, 30, 16], [42, 30, 20]])
+    assert slices_of(result.mask) == (16, 20)
+    assert result.mask[42, 30, 16:21].all() and not (result.mask & scene.hot).any()
 
 
 def test_grows_to_the_mark(scene):

@@ -1,8 +1,9 @@
 """Marks of the first and the last slice that holds tumour, in the contract of clicks.
 
 A mark inside says: the tumour reaches this slice, at this place, and no farther. A mark outside says: from this slice
-on there is none. Which end is meant follows from where the mark lies: with two marks the upper one is the superior
-end, a single one belongs to the end it lies nearer to. Slices are those of the volume's own axis nearest head-feet.
+on there is none. Which end is meant follows from where the mark lies: it belongs to the end of the proposed mask that
+it lies nearer to; where nothing is proposed, to the nearer end of what the marks span. Slices are those of the volume's
+own axis nearest head-feet.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ import numpy as np
 from .clicks import Click, voxel_of
 from .likeness import TissueLikeness
 from .resegmentation import RADIUS_MM, resegment
+
+Voxel = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ def apply_end_marks(
     """Let a proposed mask end at the marked slices.
 
     The mask grows to a mark inside as it does to a click, and what lies beyond a mark, within the radius, is taken
-    away. Nothing farther from every mark than the radius changes.
+    away. Marks outside do nothing else: what lies on the tumour's side of them stays. Nothing farther from every mark
+    than the radius changes.
 
     Args:
         probability, mask, tissue, affine, radius_mm: as for `resegment`.
@@ -49,21 +53,19 @@ def apply_end_marks(
     Raises:
         ValueError: as `resegment`; a single mark without a mask it could belong to; marks that contradict each other.
     """
-    result = resegment(probability, mask, tissue, affine, marks, radius_mm)
+    # a click outside would take away similar tissue round it, also that of the tumour on the slices that stay
+    result = resegment(probability, mask, tissue, affine, [mark for mark in marks if mark.inside], radius_mm)
     if not marks:
         return EndMarks(result, 0.0)
     axis = int(np.flatnonzero(nib.io_orientation(affine)[:, 0] == 2)[0])
-    voxels = [voxel_of(mark, affine, result.shape) for mark in marks]
-    centre = _centre_slice(np.asarray(mask) != 0, voxels, axis)
-    kept = [(voxel, mark.inside) for voxel, mark in zip(voxels, marks, strict=True)]
-    beyond = np.zeros(result.shape, bool)
+    kept = [(voxel_of(mark, affine, result.shape), mark.inside) for mark in marks]
+    beyond = _beyond(kept, _centre_slice(np.asarray(mask) != 0, kept, axis), axis, result.shape)
     for voxel, inside in kept:
-        upwards = voxel[axis] >= centre
-        first = voxel[axis] + (int(inside) if upwards else -int(inside))
-        slices = slice(first, None) if upwards else slice(None, max(0, first + 1))
-        part = [slice(None)] * 3
-        part[axis] = slices
-        beyond[tuple(part)] = True
+        if inside and beyond[voxel]:
+            raise ValueError(
+                f"the end marks contradict each other: voxel {voxel} is marked as tumour, and lies beyond another mark "
+                "of the same end (a mark belongs to the end of the proposal that it lies nearer to); remove one of them"
+            )
     cut = result & beyond
     near = np.zeros_like(cut)
     if cut.any():
@@ -72,21 +74,30 @@ def apply_end_marks(
             distance = np.linalg.norm((indices - voxel) @ np.asarray(affine)[:3, :3].T, axis=1)
             near[tuple(indices[distance <= radius_mm].T)] = True
     result &= ~near
-    for voxel, inside in kept:
-        if bool(result[voxel]) != inside:
-            raise ValueError(f"the end marks contradict each other: voxel {voxel} lies beyond another mark")
     voxel_ml = abs(np.linalg.det(np.asarray(affine)[:3, :3])) / 1000
     return EndMarks(result, float((result & beyond).sum() * voxel_ml))
 
 
-def _centre_slice(mask: np.ndarray, voxels: Sequence[tuple[int, int, int]], axis: int) -> float:
-    """The slice between the two ends: marks above it mean the upper end in index order."""
-    positions = sorted({voxel[axis] for voxel in voxels})
-    if len(positions) > 1:
-        return (positions[0] + positions[-1]) / 2
+def _beyond(kept: Sequence[tuple[Voxel, bool]], centre: float, axis: int, shape: Sequence[int]) -> np.ndarray:
+    """Where no tumour may be, by any of the marks (voxel, inside)."""
+    beyond = np.zeros(shape, bool)
+    for voxel, inside in kept:
+        upwards = voxel[axis] >= centre
+        first = voxel[axis] + (int(inside) if upwards else -int(inside))
+        part = [slice(None)] * 3
+        part[axis] = slice(first, None) if upwards else slice(None, max(0, first + 1))
+        beyond[tuple(part)] = True
+    return beyond
+
+
+def _centre_slice(mask: np.ndarray, kept: Sequence[tuple[Voxel, bool]], axis: int) -> float:
+    """The slice between the two ends: marks on it or above it mean the upper end in index order."""
     filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-    if not filled.size:
+    if filled.size:
+        return float((filled[0] + filled[-1]) / 2)
+    positions = sorted({voxel[axis] for voxel, _ in kept})
+    if len(positions) < 2:
         raise ValueError(
             "a single end mark needs a proposed mask to end: there is none; mark both ends, or click inside"
         )
-    return float((filled[0] + filled[-1]) / 2)
+    return (positions[0] + positions[-1]) / 2

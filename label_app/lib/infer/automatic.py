@@ -1,6 +1,5 @@
 """Automatic proposal of a tumour: mask, probability or uncertainty."""
 
-import logging
 import time
 from typing import Any
 
@@ -10,15 +9,11 @@ from igtv.inference.uncertainty import predictive_entropy
 from monailabel.interfaces.tasks.infer_v2 import InferType
 
 from .answers import Grid, first, on_grid
-from .inputs import InferCase, requested_case
+from .inputs import requested_case
 from .model_task import ModelTask, mask_facts
 
 MASK, PROBABILITY, UNCERTAINTY = "mask", "probability", "uncertainty"
 PERCENT = 100.0
-# the registry whose masks annotators begin with; edits are measured against them alone
-PROPOSING = "igtv"
-
-logger = logging.getLogger(__name__)
 
 
 class AutomaticTask(ModelTask):
@@ -66,16 +61,8 @@ class AutomaticTask(ModelTask):
                 volume = np.round(volume * PERCENT)
         path, params = self.answer(request, case, version, volume, grid, facts, start)
         if output == MASK:
-            self._remember(case, version, path)
+            self.remember(case, version, path)
         return path, params
-
-    def _remember(self, case: InferCase, version: Any, path: str) -> None:
-        """Keep the proposal beside the case, where it is one of ours, on the CT's grid, and what annotators correct."""
-        if case.stored and not case.on_pet and self.registry_name == PROPOSING:
-            try:
-                self.app.datastore().record_proposal(case.name, path, version.name, version.number)
-            except OSError as error:  # a full disk must not keep the annotator from the mask
-                logger.warning("the proposal for %s could not be kept: %s", case.name, error)
 
 
 def _map(output: str, probability: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Correction by clicks, in the contract of deepgrow tasks that OHIF and 3D Slicer share."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,11 +13,12 @@ from igtv.interaction.likeness import TissueLikeness
 from igtv.interaction.resegmentation import RADIUS_MM, resegment
 from monailabel.interfaces.tasks.infer_v2 import InferType
 
-from .answers import Grid, first, on_grid
-from .inputs import requested_case
+from .answers import Grid, first, on_grid, write_answer
+from .inputs import InferCase, requested_case
 from .model_task import ModelTask, mask_facts
 
 RADII_MM = (RADIUS_MM, 20.0, 60.0)
+logger = logging.getLogger(__name__)
 Correction = Callable[[CaseProposal, TissueLikeness, Sequence[Click], float], tuple[np.ndarray, dict[str, Any]]]
 
 
@@ -70,7 +72,20 @@ class ClickTask(ModelTask):
             **mask_facts(mask, proposal),
             **facts,
         }
+        self._remember_origin(case, version, proposal)
         return self.answer(request, case, version, volume, grid, facts, start)
+
+    def _remember_origin(self, case: InferCase, version: Any, proposal: CaseProposal) -> None:
+        """Keep what the clicks correct, for an annotator who never asked for it by itself."""
+        if not case.stored or case.on_pet or self.is_remembered(case, version):
+            return
+        try:
+            path = write_answer(proposal.mask, proposal.affine, {}, self.app.folders.temporary)
+        except OSError as error:  # a full disk is said of the answer, if that does not fit either
+            logger.warning("the proposal for %s could not be kept: %s", case.name, error)
+            return
+        self.remember(case, version, str(path))
+        path.unlink(missing_ok=True)
 
 
 def requested_clicks(request: dict[str, Any], grid: Grid) -> list[Click]:

@@ -1,5 +1,6 @@
 """What automatic and click tasks have in common: the model in use, its name in words, the answer."""
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,11 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from .answers import Grid, write_answer
 from .inputs import InferCase
+
+# the registry whose masks annotators begin with; edits are measured against them alone
+PROPOSING = "igtv"
+
+logger = logging.getLogger(__name__)
 
 
 class ModelTask(InferTask):
@@ -85,6 +91,19 @@ class ModelTask(InferTask):
             **facts,
             "latencies": {"total": round(time.monotonic() - start, 2)},
         }
+
+    def is_remembered(self, case: InferCase, version: Any) -> bool:
+        """Whether the kept proposal of a case is this version's."""
+        _, note = self.app.datastore().proposal(case.name) or (None, {})
+        return (note.get("model"), note.get("version")) == (version.name, str(version.number))
+
+    def remember(self, case: InferCase, version: Any, path: str) -> None:
+        """Keep the proposal beside the case, where it is one of ours, on the CT's grid, and what annotators correct."""
+        if case.stored and not case.on_pet and self.registry_name == PROPOSING:
+            try:
+                self.app.datastore().record_proposal(case.name, path, version.name, version.number)
+            except OSError as error:  # a full disk must not keep the annotator from the mask
+                logger.warning("the proposal for %s could not be kept: %s", case.name, error)
 
 
 def model_facts(version: Any) -> dict[str, Any]:

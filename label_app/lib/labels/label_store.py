@@ -20,6 +20,8 @@ import numpy as np
 import SimpleITK as sitk
 from filelock import FileLock
 
+from lib.studies.data_folder import is_only_looked_at
+
 from .audit_trail import AuditTrail
 from .durable import durable_file, file_sha256, remove_leftovers
 
@@ -73,6 +75,7 @@ class LabelStore:
         self._view_lock = threading.Lock()
         self._versions: dict[str, dict[int, LabelVersion]] = {}
         self._withdrawn: dict[str, int] = {}
+        self._damaged: dict[str, int] = {}
         self._events: list[dict[str, Any]] = []
         self._read_to = 0
 
@@ -158,9 +161,13 @@ class LabelStore:
     def recover(self) -> list[str]:
         """Put right what a crash or a careless hand left behind; to be called at start.
 
+        Nothing is done in a folder that another process serves, which may be writing, or that is only looked at.
+
         Returns:
             What was done, in words.
         """
+        if is_only_looked_at(self.folder.parent):
+            return []
         with self._locked():
             done = []
             leftovers = remove_leftovers(self.folder)
@@ -193,13 +200,14 @@ class LabelStore:
         if not versions:
             return None
         newest = versions[max(versions)]
-        return newest if newest.number > self._withdrawn.get(case, 0) else None
+        lost = max(self._withdrawn.get(case, 0), self._damaged.get(case, 0))
+        return newest if newest.number > lost else None
 
     def _refresh(self) -> None:
         """Read what was appended since, by this process or another."""
         size = self.audit.path.stat().st_size if self.audit.path.exists() else 0
         if size < self._read_to:
-            self._versions, self._withdrawn, self._events, self._read_to = {}, {}, [], 0
+            self._versions, self._withdrawn, self._damaged, self._events, self._read_to = {}, {}, {}, [], 0
         if size == self._read_to:
             return
         events, self._read_to = self.audit.read(self._read_to)
@@ -212,8 +220,14 @@ class LabelStore:
         case, number, outcome = (event.get(key) for key in ("case", "version", "outcome"))
         if not isinstance(case, str) or not isinstance(number, int):
             return
-        if outcome in ("withdrawn", "damaged"):
+        if outcome == "recovered" and self._damaged.get(case) == number:
+            del self._damaged[case]
+        if outcome == "withdrawn":
             self._withdrawn[case] = number
+        elif outcome == "damaged":
+            self._damaged[case] = number
+        elif outcome == "recovered" and number in self._versions.get(case, {}):
+            return  # what was accepted then is what counts again
         elif outcome in ("accepted", "recovered"):
             self._versions.setdefault(case, {})[number] = LabelVersion(
                 case=case,
@@ -258,23 +272,42 @@ class LabelStore:
         return done
 
     def _repair(self, case: str) -> list[str]:
-        version, copy = self._current(case), self.final / f"{case}{SUFFIX}"
+        newest, copy = self._versions[case][max(self._versions[case])], self.final / f"{case}{SUFFIX}"
+        damaged = newest.number == self._damaged.get(case)
+        version = newest if damaged else self._current(case)
         if version is None:
             copy.unlink(missing_ok=True)
             return []
+        done = self._same_in_both(version, copy)
+        if done is None:
+            if not damaged:
+                self.audit.append({"event": "label", "outcome": "damaged", "case": case, "version": version.number})
+            return [
+                f"{case}: version {version.number} is damaged in history/ and final/; restore it from a backup as "
+                f"history/{case}/{version.path.name} (SHA-256 {version.sha256}) and start again"
+            ]
+        if damaged:
+            event = {"outcome": "recovered", "user": version.user, "no_tumour": version.no_tumour}
+            self._accept(case, version.number, version.path, event)
+            done.append(f"{case}: version {version.number}, which was damaged, is whole again and counts")
+        return done
+
+    def _same_in_both(self, version: LabelVersion, copy: Path) -> list[str] | None:
+        """Make history and `final/` both hold a version that one of them has; what was done, None if neither has it."""
         sound = version.path.is_file() and file_sha256(version.path) == version.sha256
         copied = copy.is_file() and file_sha256(copy) == version.sha256
-        if sound and copied:
-            return []
-        if sound:
+        if not sound and not copied:
+            return None
+        if not copied:
             self._publish(version)
-            return [f"{case}: final/{copy.name} was missing or changed and is the history's version {version.number}"]
-        if copied:
+            return [f"{version.case}: final/{copy.name} was missing or changed and is the history's version again"]
+        if not sound:
             with durable_file(version.path) as temporary:
                 shutil.copyfile(copy, temporary)
-            return [f"{case}: version {version.number} of the history was damaged and is copied back from final/"]
-        self.audit.append({"event": "label", "outcome": "damaged", "case": case, "version": version.number})
-        return [f"{case}: version {version.number} is damaged in history/ and final/; restore it from a backup"]
+            return [
+                f"{version.case}: version {version.number} of the history was damaged and is copied back from final/"
+            ]
+        return []
 
 
 def _write(mask: sitk.Image, path: Path) -> None:

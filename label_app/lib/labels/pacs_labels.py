@@ -7,36 +7,32 @@ ours and anybody's.
 import logging
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pydicom
-import SimpleITK as sitk
-from igtv.dicom.contour_source import ContourSource
 from igtv.dicom.errors import DicomError
-from igtv.dicom.reference_series import read_reference
-from igtv.dicom.rtstruct_writer import write_rtstruct
-from igtv.dicom.seg_writer import write_segmentation
-from igtv.dicom.series import load_series
 from pydicom.dataset import Dataset
 
-from lib.paths import DataFolders
+from lib.studies.errors import UnknownImage
 from lib.studies.pacs import PacsError
 
 from .dicom_labels import ForeignLabel, label_on_ct, look_at
 from .errors import LabelRefused
 from .grids import read_grid
 from .label_store import LabelVersion
+from .pacs_objects import label_objects, local_time, private_folder
 
 logger = logging.getLogger(__name__)
 
-ROI_NAME = "IGTV"
-# Series numbers of labels in the PACS: this, and the version.
-SERIES_NUMBER = 7000
+# what of a version goes to the PACS, and where the audit trail has its series
+SERIES_KEYS = {"SEG": "seg_series_uid", "RTSTRUCT": "rtstruct_series_uid"}
+# a label that the PACS refuses is offered again after this time, then after twice as long each time
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 10.0, 300.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,7 @@ class FoundLabel:
         case: it belongs to.
         time: when it was made, as YYYYMMDDHHMMSS in local time; "" where its header does not tell.
         number: SeriesNumber, which for ours rises with the version.
+        objects_of_cts: what `PacsLabels` knew of the CTs when it looked.
     """
 
     series: Any
@@ -58,6 +55,7 @@ class FoundLabel:
     case: str
     time: str
     number: int
+    objects_of_cts: Mapping[str, int | None]
 
     @property
     def order(self) -> tuple[str, int, str]:
@@ -74,33 +72,50 @@ class PacsLabels:
 
     def __init__(self, datastore: Any):
         self._store = datastore
-        self._passed_over: set[str] = set()
+        # {series: how many objects it and each CT that matters for it had}: a study may be looked at while it arrives
+        self._passed_over: dict[str, tuple[int, dict[str, int | None]]] = {}
+        # {(case, version): (`time.monotonic()` of the next offer, seconds to wait after it)}
+        self._refused: dict[tuple[str, int], tuple[float, float]] = {}
         self._push_lock = threading.Lock()
 
     def push(self, version: LabelVersion, wait: bool = True) -> None:
-        """Store a label as SEG and RTSTRUCT. One without tumour cannot be a DICOM object and stays here.
+        """Store a label as SEG and RTSTRUCT, what of them is not there. One without tumour cannot be a DICOM object.
 
         Args:
             version: the label.
             wait: for another one that is on its way; without, this one goes with the next exchange then.
 
         Raises:
-            PacsError, DicomError, OSError: it is not in the PACS.
+            PacsError, DicomError, OSError: not all of it is in the PACS.
         """
         if version.no_tumour or not self._push_lock.acquire(blocking=wait):
             return
         try:
-            if (version.case, version.number) in self._stored():
-                return
-            objects = self._objects(version)
-            uids = {f"{one.Modality.lower()}_series_uid": str(one.SeriesInstanceUID) for one in objects}
-            event = {"event": "pacs", "case": version.case, "version": version.number, **uids}
-            # known before they can be found in the PACS, so that they never come back as labels of somebody else
-            self._store.labels.note({**event, "outcome": "sent"})
-            self._store.pacs.store(objects)
-            self._store.labels.note({**event, "outcome": "stored"})
+            missing = self._missing(version)
+            if missing:
+                self._send(version, [one for one in self._objects(version) if one.Modality in missing])
         finally:
             self._push_lock.release()
+
+    def _send(self, version: LabelVersion, objects: list[Dataset]) -> None:
+        """Store objects of a version one by one: a PACS may take the one and refuse the other."""
+        event = {"event": "pacs", "case": version.case, "version": version.number}
+        uids = {SERIES_KEYS[one.Modality]: str(one.SeriesInstanceUID) for one in objects}
+        if not self._known_series().issuperset(uids.values()):
+            # known before they can be found in the PACS, so that they never come back as labels of somebody else
+            self._store.labels.note({**event, **uids, "outcome": "sent"})
+        there, problems = self._store.label_series(), []
+        for one in objects:
+            uid = str(one.SeriesInstanceUID)
+            try:
+                if uid not in there:  # else it has come there, and the answer got lost
+                    self._store.pacs.store([one])
+            except PacsError as error:
+                problems.append(error)
+            else:
+                self._store.labels.note({**event, SERIES_KEYS[one.Modality]: uid, "outcome": "stored"})
+        if problems:
+            raise problems[0]
 
     def exchange(self) -> None:
         """Take in what is new in the PACS, then offer what it does not have.
@@ -110,7 +125,7 @@ class PacsLabels:
         try:
             listed = self._store.label_series()
             known = self._known_series()  # after the listing, see `push`
-            new = [one for uid, one in listed.items() if uid not in known and uid not in self._passed_over]
+            new = [one for uid, one in listed.items() if uid not in known and not self._is_passed_over(one)]
             found = [label for one in new for label in self._look(one)]
             # of one structure drawn here there are both: the SEG is the exact one
             exact = self._taken_segs(listed) | {
@@ -119,69 +134,30 @@ class PacsLabels:
             for one in sorted(found, key=lambda one: one.order):
                 self._take_in(one, exact)
             for version in self._not_in_pacs():
-                self._offer(version)
+                if time.monotonic() >= self._refused.get((version.case, version.number), (0.0, 0.0))[0]:
+                    self._offer(version)
         except (ValueError, OSError) as error:
             logger.warning("labels are exchanged with the PACS later: %s", error)
 
-    def proposal_seg(self, case: str, mask_path: Path) -> Path:
-        """A network's mask as SEG in a temporary file.
-
-        Raises:
-            LabelRefused: the mask is empty, which DICOM cannot hold.
-        """
-        mask = sitk.ReadImage(str(mask_path)) != 0
-        if not sitk.GetArrayFromImage(mask).any():
-            raise LabelRefused("the proposal is empty; a DICOM SEG cannot hold nothing")
-        proposal = self._store.proposal(case)
-        note = proposal[1] if proposal else {}
-        source = ContourSource("AUTOMATIC", str(note.get("model") or "unknown"), str(note.get("version") or "unknown"))
-        with tempfile.NamedTemporaryFile(suffix=".dcm", dir=self._temporary(), delete=False) as file:
-            path = Path(file.name)
-        try:
-            return write_segmentation(path, {ROI_NAME: mask}, self._reference(case), source=source)
-        except Exception:
-            path.unlink(missing_ok=True)
-            raise
-
     def _objects(self, version: LabelVersion) -> list[Dataset]:
-        """SEG and RTSTRUCT of a version, named for it."""
-        model = version.event.get("model") or {}
-        name, number = str(model.get("name") or ""), str(model.get("version") or "unknown")
-        source = ContourSource("SEMIAUTOMATIC" if name else "MANUAL", name, number)
-        masks, reference = {ROI_NAME: sitk.ReadImage(str(version.path))}, self._reference(version.case)
-        with tempfile.TemporaryDirectory(dir=self._temporary()) as folder:
-            paths = [
-                write_segmentation(Path(folder) / "seg.dcm", masks, reference, source=source),
-                write_rtstruct(Path(folder) / "rtstruct.dcm", masks, reference, source=source),
-            ]
-            objects = [pydicom.dcmread(path) for path in paths]
-        accepted = _local_time(version.time)
-        for one in objects:
-            one.SeriesDate, one.SeriesTime = accepted[:8], accepted[8:]
-            one.SeriesNumber = SERIES_NUMBER + version.number
-            one.SeriesDescription = f"{ROI_NAME} label, version {version.number}, not approved"
-        return objects
-
-    def _temporary(self) -> Path:
-        """The private folder that a start of the server empties, whatever stopped the last one."""
-        folder = DataFolders(self._store.data_dir).temporary
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    def _reference(self, case: str):
-        return read_reference(load_series(self._store.ct_dicom(case)))
+        return label_objects(self._store, version)
 
     def _known_series(self) -> set[str]:
-        names = ("seg_series_uid", "rtstruct_series_uid", "source_series_uid")
+        names = (*SERIES_KEYS.values(), "source_series_uid")
         return {str(event[name]) for event in self._store.labels.events() for name in names if event.get(name)}
 
-    def _stored(self) -> set[tuple[str, int]]:
-        """Versions that the PACS has, as (case, number)."""
-        return {
-            (event["case"], event["version"])
-            for event in self._store.labels.events()
-            if event.get("event") == "pacs" and event.get("outcome") == "stored"
-        }
+    def _stored(self) -> dict[tuple[str, int], set[str]]:
+        """{(case, version): modalities that the PACS has of it}."""
+        stored: dict[tuple[str, int], set[str]] = {}
+        for event in self._store.labels.events():
+            if event.get("event") == "pacs" and event.get("outcome") == "stored":
+                found = {modality for modality, key in SERIES_KEYS.items() if event.get(key)}
+                stored.setdefault((event["case"], event["version"]), set()).update(found)
+        return stored
+
+    def _missing(self, version: LabelVersion) -> set[str]:
+        """Modalities that the PACS does not have of a version."""
+        return set(SERIES_KEYS) - self._stored().get((version.case, version.number), set())
 
     def _not_in_pacs(self) -> list[LabelVersion]:
         stored = self._stored()
@@ -191,15 +167,20 @@ class PacsLabels:
             for version in current
             if not version.no_tumour
             and "source_series_uid" not in version.event
-            and (version.case, version.number) not in stored
+            and not stored.get((version.case, version.number), set()).issuperset(SERIES_KEYS)
             and self._store.has_case(version.case)
         ]
 
     def _offer(self, version: LabelVersion) -> None:
+        key = (version.case, version.number)
         try:
             self.push(version)
+            self._refused.pop(key, None)
         except Exception as error:
-            logger.warning("label %s of %s is not in the PACS yet: %s", version.number, version.case, error)
+            seconds = self._refused.get(key, (0.0, FIRST_WAIT_SECONDS))[1]
+            self._refused[key] = (time.monotonic() + seconds, min(2 * seconds, LONGEST_WAIT_SECONDS))
+            text = "label %s of %s is not in the PACS yet, it is offered again in %.0f s: %s"
+            logger.warning(text, version.number, version.case, seconds, error)
 
     def _taken_segs(self, listed: Mapping[str, Any]) -> set[tuple[str, str]]:
         """Case and maker of the SEGs that came in before and are in the PACS still."""
@@ -211,18 +192,20 @@ class PacsLabels:
 
     def _look(self, series: Any) -> list[FoundLabel]:
         """The objects of a series that count as labels of cases here."""
-        found, reason = [], "it is empty"
-        with self._alone(series):
+        found, reason, objects_of_cts = [], "it is empty", {}
+        with self._alone(series, objects_of_cts):
             for header in self._store.pacs.headers(series.study_uid, series.uid):
                 seen = look_at(header, self._store.label_names)
-                uids = () if seen.reason else seen.series_uids
-                case = next((uid for uid in uids if self._store.has_case(uid)), None)
+                cts = {} if seen.reason else {uid: self._objects_of_ct(uid) for uid in seen.series_uids}
+                case = next((uid for uid, number in cts.items() if number is not None), None)
                 reason = seen.reason or "it was not drawn on a CT of this archive"
+                objects_of_cts.update(cts)
                 if case:
                     number = int(header.get("SeriesNumber") or 0)
-                    found.append(FoundLabel(series, str(header.SOPInstanceUID), seen, case, made_at(header), number))
+                    uid = str(header.SOPInstanceUID)
+                    found.append(FoundLabel(series, uid, seen, case, made_at(header), number, cts))
             if not found:
-                self._pass_over(series, reason)
+                self._pass_over(series, reason, objects_of_cts)
         return found
 
     def _take_in(self, label: FoundLabel, exact: set[tuple[str, str]]) -> None:
@@ -233,9 +216,9 @@ class PacsLabels:
             exact: case and maker of what is there as SEG.
         """
         series, maker = label.series, label.seen.manufacturer
-        with self._alone(series):
+        with self._alone(series, label.objects_of_cts):
             if series.modality == "RTSTRUCT" and (label.case, maker) in exact:
-                self._pass_over(series, "the SEG of the same label is here")
+                self._pass_over(series, "the SEG of the same label is here", label.objects_of_cts)
                 return
             source = {"client": maker, "source_series_uid": series.uid, "source_time": label.time}
             current = self._store.labels.current(label.case)
@@ -243,7 +226,7 @@ class PacsLabels:
                 logger.info("%s series %s is older than the label that is current", series.modality, series.uid)
                 self._store.labels.note({"event": "pacs", "outcome": "older", "case": label.case, **source})
                 return
-            with tempfile.TemporaryDirectory(dir=self._temporary()) as folder:
+            with tempfile.TemporaryDirectory(dir=private_folder(self._store)) as folder:
                 files = self._store.pacs.download(series.study_uid, series.uid, Path(folder) / "label")
                 path = next(
                     path
@@ -252,25 +235,40 @@ class PacsLabels:
                 )
                 checked = label_on_ct(path, label.seen, read_grid(self._store.ct_path(label.case)))
             # nobody knows which proposal it began with, if any
-            event = {"user": "PACS", **source, "model": None, "edit_dice": None}
+            event = {"user": "PACS", **source, "model": None, "edit_dice": None, "proposed_by": None}
             self._store.accept_from_pacs(label.case, checked, event)
 
     @contextmanager
-    def _alone(self, series: Any) -> Iterator[None]:
+    def _alone(self, series: Any, objects_of_cts: Mapping[str, int | None] | None = None) -> Iterator[None]:
         """Whatever is wrong with one series stays with it: it is tried again later, or passed over."""
         try:
             yield
         except (PacsError, OSError) as error:
             logger.warning("%s series %s is taken in later: %s", series.modality, series.uid, error)
         except (LabelRefused, DicomError) as error:
-            self._pass_over(series, str(error))
+            self._pass_over(series, str(error), objects_of_cts)
         except Exception as error:
             logger.exception("%s series %s", series.modality, series.uid)
-            self._pass_over(series, f"it cannot be read ({type(error).__name__})")
+            self._pass_over(series, f"it cannot be read ({type(error).__name__})", objects_of_cts)
 
-    def _pass_over(self, series: Any, reason: str) -> None:
+    def _pass_over(self, series: Any, reason: str, objects_of_cts: Mapping[str, int | None] | None = None) -> None:
+        """Leave a series alone until it, or a CT that it was drawn on, has other objects than when it was looked at."""
         logger.info("%s series %s is no label: %s", series.modality, series.uid, reason)
-        self._passed_over.add(series.uid)
+        self._passed_over[series.uid] = (series.number_of_objects, dict(objects_of_cts or {}))
+
+    def _is_passed_over(self, series: Any) -> bool:
+        if series.uid not in self._passed_over:
+            return False
+        number, objects_of_cts = self._passed_over[series.uid]
+        cts_as_before = (self._objects_of_ct(uid) == before for uid, before in objects_of_cts.items())
+        return number == series.number_of_objects and all(cts_as_before)
+
+    def _objects_of_ct(self, uid: str) -> int | None:
+        """How many objects the PACS has of a CT; None for what is no CT of this archive."""
+        try:
+            return self._store.series(uid).number_of_objects
+        except UnknownImage:
+            return None
 
 
 def made_at(header: Dataset) -> str:
@@ -286,12 +284,7 @@ def _time_of(version: LabelVersion) -> str:
     """When a label was drawn, as `made_at`; "" for one of the PACS that did not tell."""
     if "source_series_uid" in version.event:
         return str(version.event.get("source_time") or "")
-    return _local_time(version.time)
-
-
-def _local_time(time: str) -> str:
-    """ISO time of the audit trail as DICOM objects say it."""
-    return datetime.fromisoformat(time).astimezone().strftime("%Y%m%d%H%M%S")
+    return local_time(version.time)
 
 
 def submitted_object(path: Path, names: tuple[str, ...]) -> tuple[ForeignLabel, Dataset]:

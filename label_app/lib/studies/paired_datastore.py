@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
 from lib.labels.durable import durable_file, file_sha256
-from lib.labels.edit_dice import edit_dice
+from lib.labels.edit_dice import compare
 from lib.labels.errors import LabelRefused
 from lib.labels.grids import read_grid
 from lib.labels.intake import CheckedLabel, check_label_file, check_proposal_file
@@ -147,7 +147,8 @@ class PairedDatastore(Datastore):
             path: file as sent.
             user: who was logged in; "" where nobody needs to.
             client: what the client calls itself.
-            params: of the client: `label_info`, `no_tumour`, `comment`.
+            params: of the client: `label_info`, `no_tumour`, `comment`; `model` names what the label was drawn from,
+                as "igtv" or "igtv@3" (its version), "" for nothing. Without it see `_edits`.
 
         Returns:
             The version, which is on the disk.
@@ -164,7 +165,8 @@ class PairedDatastore(Datastore):
         grid, no_tumour = read_grid(self.label_grid_path(case)), _flag(params.get("no_tumour"))
         with self._noting_refusals("label", case, path, who):
             checked = check_label_file(path, grid, self.label_names, params.get("label_info"), no_tumour)
-        return self.accept(case, checked, {**who, "received_sha256": file_sha256(path)})
+        told = {"model": self._named_model(case, str(params["model"]))} if params.get("model") is not None else {}
+        return self.accept(case, checked, {**who, **told, "received_sha256": file_sha256(path)})
 
     def submit_proposal(
         self, image_id: str, path: str | Path, *, user: str, client: str = "", params: Mapping[str, Any] | None = None
@@ -181,7 +183,8 @@ class PairedDatastore(Datastore):
             checked = check_proposal_file(path, grid, self.label_names, params.get("label_info"))
         event = {"event": "proposal", "outcome": "stored", "case": case, "received_sha256": file_sha256(path), **who}
         self.labels.note(event)
-        self._keep_proposal(case, checked.mask, {"model": str(params.get("model") or "unknown"), "version": "", **who})
+        name, _, version = str(params.get("model") or "unknown").partition("@")
+        self._keep_proposal(case, checked.mask, {"model": name, "version": version, **who})
 
     def accept(self, case: str, checked: CheckedLabel, event: Mapping[str, Any]) -> LabelVersion:
         """Store a checked label as the next version of its case."""
@@ -238,14 +241,31 @@ class PairedDatastore(Datastore):
         self.infos.change(lambda content: content["proposals"].__setitem__(case, entry))
 
     def _edits(self, case: str, checked: CheckedLabel) -> dict[str, Any]:
+        """What the kept proposal has to do with a label: its model counts as the label's only if it was drawn from it.
+
+        That a proposal is there says nothing: viewers ask for one by themselves, and it may be newer than the label.
+
+        Returns:
+            `edit_dice` and `proposed_by` (whose proposal the Dice is with; None without one), `model` (name and
+            version of what the label was drawn from; None for a label drawn by hand, as far as one can tell).
+        """
         proposal = self.proposal(case)
         if proposal is None:
-            return {"model": None, "edit_dice": None}
+            return {"model": None, "edit_dice": None, "proposed_by": None}
         path, note = proposal
-        return {
-            "model": {"name": note.get("model", ""), "version": note.get("version", "")},
-            "edit_dice": edit_dice(path, checked.mask),
-        }
+        proposed_by = {"name": note.get("model", ""), "version": note.get("version", "")}
+        edits = compare(path, checked.mask)
+        model = proposed_by if edits.drawn_from_it else None
+        return {"model": model, "edit_dice": edits.dice, "proposed_by": proposed_by}
+
+    def _named_model(self, case: str, text: str) -> dict[str, str] | None:
+        """The model that a client names; of one named without version that of its proposal here, if there is one."""
+        name, _, version = text.partition("@")
+        proposal = self.proposal(case)
+        note = proposal[1] if proposal else {}
+        if not version and note.get("model") == name:
+            version = str(note.get("version") or "")
+        return {"name": name, "version": version} if name else None
 
     @contextmanager
     def _noting_refusals(self, what: str, case: str, path: Path, who: Mapping[str, str]) -> Iterator[None]:

@@ -70,6 +70,23 @@ def test_end_slice_marks(app, case):
     assert params["beyond_ml"] == 0
 
 
+def test_what_clicks_correct_is_kept_as_the_proposal(app):
+    """Also where nobody asked for it by itself: without it the label would count as drawn by hand."""
+    voxel = voxel_at(app.studies / "LPS.nii.gz", MISSED_MM)
+    click(app, "LPS__pet")  # on the CT's grid only
+    assert app.datastore().proposal("LPS") is None
+    mask, _, _ = click(app, "LPS", foreground=[voxel])
+    path, note = app.datastore().proposal("LPS")
+    proposed = np.asarray(nib.load(path).dataobj) > 0
+    assert (note["model"], note["version"]) == ("igtv", "1")
+    assert mask[tuple(voxel)] and not proposed[tuple(voxel)] and proposed.any()
+    assert proposed.sum() == (click(app, "LPS")[0]).sum()
+    written = path.stat().st_mtime_ns
+    click(app, "LPS", foreground=[voxel])
+    assert path.stat().st_mtime_ns == written
+    assert len(list(app.folders.temporary.iterdir())) == 4  # the answers, which the server removes
+
+
 def test_contract_of_the_viewers(app):
     """Both viewers offer tasks of type deepgrow for clicks; Slicer asks whether they work in 3-D."""
     for name in ("igtv_clicks", "igtv_end_slices"):

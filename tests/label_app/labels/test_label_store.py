@@ -83,6 +83,37 @@ def test_damaged_files_are_put_right(store, mask):
     assert LabelStore(store.folder).current("case1") is None
 
 
+@pytest.mark.parametrize("place", ["history", "final"])
+def test_a_version_restored_from_a_backup_counts_again(store, mask, place):
+    """As its message says, and for good; the trail says both that it was lost and that it is back."""
+    version = add(store, mask, edit_dice=0.9)
+    whole, copy = version.path.read_bytes(), store.final / "case1.nii.gz"
+    for path in (copy, version.path):
+        path.write_bytes(b"damaged")
+    (said,) = LabelStore(store.folder).recover()
+    assert f"history/case1/{version.path.name}" in said and version.sha256 in said
+    assert LabelStore(store.folder).recover() == [said]  # said at every start, entered once
+    (version.path if place == "history" else copy).write_bytes(whole)
+    assert "whole again and counts" in LabelStore(store.folder).recover()[-1]
+    again = LabelStore(store.folder)
+    assert again.recover() == [] and again.current("case1") == version == store.current("case1")
+    assert version.path.read_bytes() == copy.read_bytes() == whole
+    assert [event["outcome"] for event in again.events()] == ["accepted", "damaged", "recovered"]
+    again.withdraw("case1", {"user": "ben"})
+    assert LabelStore(store.folder).recover() == [] and LabelStore(store.folder).current("case1") is None
+
+
+def test_a_wrong_file_in_place_of_a_damaged_version_does_not_count(store, mask):
+    version = add(store, mask)
+    for path in (store.final / "case1.nii.gz", version.path):
+        path.write_bytes(b"damaged")
+    LabelStore(store.folder).recover()
+    sitk.WriteImage(mask * 0, str(version.path))
+    LabelStore(store.folder).recover()
+    assert LabelStore(store.folder).current("case1") is None
+    assert add(store, mask).number == 2 and LabelStore(store.folder).recover() == []
+
+
 def test_lost_trail_is_made_from_the_history(store, mask):
     add(store, mask)
     add(store, mask * 0, user="ben", no_tumour=True)

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import pydicom
 import pytest
 from igtv.dicom.contour_source import MANUFACTURER
+from igtv.dicom.errors import DicomError
 from lib.labels import pacs_labels
 from lib.labels.errors import LabelRefused
 from lib.labels.intake import CheckedLabel
 from lib.labels.label_store import LabelStore
 from lib.labels.pacs_labels import PacsLabels
 from lib.studies import dicomweb_datastore
+from lib.studies.errors import UnknownImage
 from lib.studies.pacs import PacsError
 from lib.studies.paired_datastore import PairedDatastore
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -22,19 +24,29 @@ CT = "1.2.3"
 
 
 class MadeUpPacs:
-    """Series by UID; a header that is an exception is raised."""
+    """Series by UID; a header that is an exception is raised. `cts` says how many objects each CT has."""
 
     def __init__(self):
         self.series: dict[str, Dataset | Exception] = {}
+        self.cts = {CT: 100}
+        self.objects = 1
+        self.asked: list[str] = []
         self.stored: list = []
         self.refuses: set[str] = set()
+        self.refused: list = []
 
     def add(self, uid: str, header: Dataset, date: str, number: int = 1, maker: str = MANUFACTURER) -> None:
         header.SOPInstanceUID, header.Manufacturer, header.SeriesNumber = f"{uid}.1", maker, number
         header.SeriesDate, header.SeriesTime = date, "120000.5"
         self.series[uid] = header
 
+    def ct(self, uid):
+        if uid not in self.cts:
+            raise UnknownImage(uid)
+        return SimpleNamespace(number_of_objects=self.cts[uid])
+
     def headers(self, study_uid, uid):
+        self.asked.append(uid)
         if isinstance(self.series[uid], Exception):
             raise self.series[uid]
         return [self.series[uid]]
@@ -50,9 +62,30 @@ class MadeUpPacs:
         return folder
 
     def store(self, objects):
-        if objects[0].case in self.refuses:
-            raise RuntimeError("not now")
+        for one in objects:
+            if one.case in self.refuses:
+                raise RuntimeError("not now")
+            if one.Modality in self.refuses:
+                self.refused.append(one)
+                raise PacsError("the PACS refused 1 of 1 objects (reason 272)")
         self.stored += objects
+
+
+class Clock:
+    """In place of the module `time`."""
+
+    def __init__(self):
+        self.seconds = 1000.0
+
+    def monotonic(self):
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(pacs_labels, "time", made)
+    return made
 
 
 @pytest.fixture
@@ -69,7 +102,9 @@ def exchange(pacs, store: LabelStore, mask, tmp_path, monkeypatch) -> PacsLabels
 
     def listed():
         return {
-            uid: SimpleNamespace(uid=uid, study_uid="1.2", modality=getattr(header, "Modality", "SEG"))
+            uid: SimpleNamespace(
+                uid=uid, study_uid="1.2", modality=getattr(header, "Modality", "SEG"), number_of_objects=pacs.objects
+            )
             for uid, header in pacs.series.items()
         }
 
@@ -80,6 +115,7 @@ def exchange(pacs, store: LabelStore, mask, tmp_path, monkeypatch) -> PacsLabels
         label_names=("igtv",),
         label_series=listed,
         has_case=lambda uid: uid.startswith(CT),
+        series=pacs.ct,
         ct_path=lambda case: tmp_path,
         accept_from_pacs=lambda case, checked, event: store.add(case, checked.mask, event),
     )
@@ -145,7 +181,7 @@ def test_one_bad_object_keeps_no_other(exchange, pacs, store, problem):
     assert again == isinstance(problem, PacsError | OSError)
 
 
-def test_one_label_the_pacs_does_not_take_keeps_no_other(exchange, pacs, store, mask, monkeypatch):
+def test_one_label_the_pacs_does_not_take_keeps_no_other(exchange, pacs, store, mask, clock, monkeypatch):
     for case in ("1.2.3.1", "1.2.3.2"):
         store.add(case, mask, {"user": "anna", "no_tumour": False})
     objects = {"Modality": "SEG", "SeriesInstanceUID": "2.25.7"}
@@ -154,8 +190,122 @@ def test_one_label_the_pacs_does_not_take_keeps_no_other(exchange, pacs, store, 
     exchange.exchange()
     assert [one.case for one in pacs.stored] == ["1.2.3.2"]
     pacs.refuses = set()
+    clock.seconds += 10
     exchange.exchange()
     assert [one.case for one in pacs.stored] == ["1.2.3.2", "1.2.3.1"]
+
+
+@pytest.fixture
+def two_objects(exchange, monkeypatch):
+    """SEG and RTSTRUCT of a version, without DICOM."""
+
+    def objects(version):
+        uids = {"SEG": f"2.25.7{version.number}", "RTSTRUCT": f"2.25.8{version.number}"}
+        return [SimpleNamespace(case=version.case, Modality=kind, SeriesInstanceUID=uid) for kind, uid in uids.items()]
+
+    monkeypatch.setattr(exchange, "_objects", objects)
+
+
+def test_a_refused_object_is_offered_less_and_less_often(exchange, pacs, store, mask, clock, two_objects):
+    """After 10 s, 20 s, 40 s and so on to 300 s; a line in the trail for what is sent and stored, none for repeats."""
+    store.add(CT, mask, {"user": "anna", "no_tumour": False})
+    pacs.refuses = {"RTSTRUCT"}
+    offered_at = []
+    for _ in range(200):  # the list of the PACS is renewed every 5 s
+        before = len(pacs.refused)
+        exchange.exchange()
+        offered_at += [clock.seconds - 1000] * (len(pacs.refused) - before)
+        clock.seconds += 5
+    assert offered_at == [0, 10, 30, 70, 150, 310, 610, 910]
+    assert [one.Modality for one in pacs.stored] == ["SEG"]
+    events = [event for event in store.events() if event["event"] == "pacs"]
+    assert [event["outcome"] for event in events] == ["sent", "stored"]
+    assert (events[0]["seg_series_uid"], events[0]["rtstruct_series_uid"]) == ("2.25.71", "2.25.81")
+    assert events[1]["seg_series_uid"] == "2.25.71" and "rtstruct_series_uid" not in events[1]
+    pacs.refuses = set()
+    clock.seconds += 300
+    exchange.exchange()
+    assert [one.Modality for one in pacs.stored] == ["SEG", "RTSTRUCT"]
+    assert store.events()[-1]["rtstruct_series_uid"] == "2.25.81" and store.events()[-1]["outcome"] == "stored"
+    length = len(store.events())
+    clock.seconds += 300
+    exchange.exchange()
+    assert len(store.events()) == length and len(pacs.stored) == 2
+
+
+def test_after_a_restart_only_what_is_missing_is_sent(exchange, pacs, store, mask, clock, two_objects, monkeypatch):
+    version = store.add(CT, mask, {"user": "anna", "no_tumour": False})
+    pacs.refuses = {"SEG"}
+    with pytest.raises(PacsError, match="refused"):
+        exchange.push(version)
+    pacs.refuses = set()
+    again = PacsLabels(exchange._store)
+    monkeypatch.setattr(again, "_objects", exchange._objects)
+    again.exchange()
+    assert [one.Modality for one in pacs.stored] == ["RTSTRUCT", "SEG"]
+    assert [event["outcome"] for event in store.events()[1:]] == ["sent", "stored", "stored"]
+
+
+def test_what_came_there_though_its_answer_got_lost_is_not_sent_again(exchange, pacs, store, mask, two_objects):
+    version = store.add(CT, mask, {"user": "anna", "no_tumour": False})
+    pacs.add("2.25.71", seg(("igtv", "MANUAL")), "20260103")
+    exchange.push(version)
+    assert [one.Modality for one in pacs.stored] == ["RTSTRUCT"]
+    length = len(store.events())
+    exchange.push(version)
+    exchange.exchange()
+    assert len(store.events()) == length and [one.number for one in store.versions(CT)] == [1]
+
+
+def test_versions_stored_before_are_not_sent_again(exchange, pacs, store, mask, two_objects):
+    """The trail had one line for both objects then."""
+    version = store.add(CT, mask, {"user": "anna", "no_tumour": False})
+    uids = {"seg_series_uid": "2.25.1234", "rtstruct_series_uid": "2.25.1235"}
+    store.note({"event": "pacs", "case": CT, "version": 1, **uids, "outcome": "stored"})
+    exchange.push(version)
+    exchange.exchange()
+    assert pacs.stored == []
+
+
+def test_contours_that_come_before_their_ct(exchange, pacs, store):
+    """They are looked at once, and again when the CT is there."""
+    pacs.cts = {}
+    pacs.add("2.25.1", rtstruct(("igtv", "MANUAL")), "20260103")
+    for _ in range(3):
+        exchange.exchange()
+    assert pacs.asked == ["2.25.1"] and store.versions(CT) == []
+    pacs.cts = {CT: 1}
+    exchange.exchange()
+    assert sources(store) == ["2.25.1"]
+
+
+@pytest.mark.parametrize("problem", [DicomError("a slice is missing"), LabelRefused("outside the CT"), KeyError("x")])
+def test_contours_on_a_ct_that_is_half_there(exchange, pacs, store, monkeypatch, problem):
+    """Tried once for every state of the CT."""
+    label_on_ct, tries = pacs_labels.label_on_ct, []
+
+    def on_half_a_ct(*arguments):
+        tries.append(pacs.cts[CT])
+        if pacs.cts[CT] < 100:
+            raise problem
+        return label_on_ct(*arguments)
+
+    monkeypatch.setattr(pacs_labels, "label_on_ct", on_half_a_ct)
+    pacs.add("2.25.1", rtstruct(("igtv", "MANUAL")), "20260103")
+    for pacs.cts[CT] in (40, 40, 70, 100, 100):
+        exchange.exchange()
+    assert tries == [40, 70, 100] and sources(store) == ["2.25.1"]
+
+
+def test_a_series_that_grew_is_looked_at_again(exchange, pacs, store):
+    pacs.add("2.25.1", seg(("heart", "MANUAL")), "20260103")
+    exchange.exchange()
+    pacs.add("2.25.1", seg(("igtv", "MANUAL")), "20260103")
+    exchange.exchange()
+    assert store.versions(CT) == []
+    pacs.objects = 2
+    exchange.exchange()
+    assert sources(store) == ["2.25.1"]
 
 
 def test_a_push_does_not_wait_for_another(exchange, pacs, store, mask):

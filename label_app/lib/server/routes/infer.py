@@ -12,6 +12,10 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from requests_toolbelt import MultipartEncoder
 from starlette.background import BackgroundTask
 
+from lib.infer.answers import first
+from lib.infer.automatic import MASK
+from lib.labels.pacs_objects import proposal_seg
+
 from .. import identifiers, parameters
 from ..errors import RequestError
 from ..uploads import media_type
@@ -46,6 +50,8 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
     def run(model: str, image: str, session: str, params: str, output: ResultType, user: str) -> Response:
         identifiers.known(model, app.infers(), "model")
         given = parameters.checked(parameters.parse_json(params), parameters.INFER, app.infers()[model])
+        if output is ResultType.dicom_seg:
+            refuse_other_than_masks(app, given, session)
         request = {**given, "model": model, "user": user, "image": ""}
         if session:
             request["session"] = find_session(app, session).to_json()
@@ -87,6 +93,28 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
     return router
 
 
+def refuse_other_than_masks(app: Any, given: dict, session: str) -> None:
+    """Say before the network runs that a DICOM SEG cannot be made of what is asked for.
+
+    Args:
+        app: the app.
+        given: parameters of the client.
+        session: id of a session; "" for a case of the store.
+
+    Raises:
+        RequestError: there is no DICOM to refer to, or the answer is a map.
+    """
+    if session or not hasattr(app.datastore(), "ct_dicom"):
+        raise RequestError("A DICOM SEG is made for cases of a DICOMweb store only.", 400)
+    wanted = first(given.get("output") or MASK)
+    if wanted != MASK:
+        raise RequestError(
+            f"A DICOM SEG holds a mask, not the {wanted}: ask for it with output=image, or with the parameter "
+            f"'output' = '{MASK}'.",
+            400,
+        )
+
+
 def respond(app: Any, request: dict, result: dict, output: ResultType) -> Response:
     """Answer with the mask, the result's parameters, both, or a DICOM SEG; the file is removed once it is sent."""
     file, params = result.get("file"), result.get("params")
@@ -96,10 +124,7 @@ def respond(app: Any, request: dict, result: dict, output: ResultType) -> Respon
     if output is ResultType.image:
         return FileResponse(file, media_type=media_type(file), background=BackgroundTask(remove, file))
     if output is ResultType.dicom_seg:
-        convert = getattr(app.datastore(), "to_dicom_seg", None)
-        if convert is None or not request["image"]:
-            raise RequestError("A DICOM SEG is made for cases of a DICOMweb store only.", 400)
-        seg = convert(request["image"], file, request.get("label_info"))
+        seg = proposal_seg(app.datastore(), request["image"], Path(file), params)
         remove(file)
         return FileResponse(seg, media_type="application/dicom", background=BackgroundTask(remove, seg))
     with open(file, "rb") as content:
