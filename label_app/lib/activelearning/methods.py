@@ -12,7 +12,7 @@ from lib.learning.learning_loop import FROZEN_DIR
 from .given_out import GivenOut
 from .next_case import NextCase
 from .score_book import ScoreBook
-from .scoring import CaseScorer, ScoreUnlabelled
+from .scoring import CaseScorer, ScoreCases
 
 MODEL = "igtv"
 
@@ -36,4 +36,4 @@ def create_scoring_methods(app: Any) -> dict[str, ScoringMethod]:
     Args:
         app: as for `create_strategies`, which comes first.
     """
-    return {"tumour_entropy": ScoreUnlabelled(app.scorer)}
+    return {"tumour_entropy": ScoreCases(app.scorer)}

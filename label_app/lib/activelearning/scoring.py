@@ -1,8 +1,9 @@
-"""Scores for the cases that wait, in the background, behind the annotators' own requests."""
+"""Scores for the cases, in the background, behind the annotators' own requests."""
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from igtv.dicom.errors import DicomError
@@ -22,8 +23,14 @@ RETRY_S = 60.0
 logger = logging.getLogger(__name__)
 
 
+def _silently(line: str = "") -> None:
+    """What is told nobody, and goes on to the end."""
+
+
 class CaseScorer:
-    """Brings the score book up to the current model: each unlabelled case once per version.
+    """Brings the score book up to the current model: each case once per version.
+
+    Those that wait for an annotator come first; the labelled ones are what `diverse` keeps away from.
 
     Args:
         app: with `proposals`, `network`, `datastore()`.
@@ -43,11 +50,14 @@ class CaseScorer:
         self._running = threading.Lock()
         app.proposals.listeners.append(self._listen)
 
-    def score_missing(self) -> dict[str, int]:
+    def score_missing(self, say: Callable[..., None] = _silently) -> dict[str, int]:
         """Score what has no score of the current version; returns how many were scored, and how many failed.
 
         Ends early when the server closes, where another call does the same work already, and when the PACS does not
         answer or the network has no turn: what is left is tried again by a later call.
+
+        Args:
+            say: told of every case, and asked while others have the network; ends the scoring by an exception.
         """
         done = {"scored": 0, "failed": 0}
         if not self._running.acquire(blocking=False):
@@ -55,19 +65,18 @@ class CaseScorer:
         try:
             while (case := self._next()) is not None and not self._closing():
                 version = self.registry.current()
+                self._wait_for_annotators(say)
                 try:
-                    self._wait_for_annotators()
                     self._score(case, version)
                     done["scored"] += 1
+                    note = "scored"
                 except Exception as error:  # one bad case must not keep the others from their scores
                     logger.warning("case %s could not be scored: %s", case, error)
                     done["failed"] += 1
-                    if isinstance(error, (PetMissing, DicomError)):
-                        self.problems[case] = str(error)
-                        continue
-                    self._not_before[case] = time.monotonic() + RETRY_S
-                    if isinstance(error, (PacsError, NetworkBusy)):  # the next case would fare no better
+                    note = "could not be scored"
+                    if self._goes_for_all(case, error):
                         break
+                say(f"{case}: {note}")
         finally:
             self._running.release()
         return done
@@ -76,6 +85,14 @@ class CaseScorer:
         """Score in a thread of its own, when something is missing and nobody does it yet."""
         if not self._running.locked() and self._next() is not None:
             threading.Thread(target=self.score_missing, name="scoring", daemon=True).start()
+
+    def _goes_for_all(self, case: str, error: Exception) -> bool:
+        """Note when a case that failed may be tried again; whether the next one would fare no better now."""
+        if isinstance(error, (PetMissing, DicomError)):
+            self.problems[case] = str(error)
+            return False
+        self._not_before[case] = time.monotonic() + RETRY_S
+        return isinstance(error, (PacsError, NetworkBusy))
 
     def _score(self, case: str, version: Any) -> None:
         stored = requested_case({"case_id": case}, self.app.datastore())
@@ -88,8 +105,9 @@ class CaseScorer:
             self.book.record(case.name, version, proposal)
 
     def _next(self) -> str | None:
-        unlabelled = self.app.datastore().get_unlabeled_images()
-        missing = self.book.missing(self.registry.current(), unlabelled)
+        datastore = self.app.datastore()
+        wanted = [*datastore.get_unlabeled_images(), *datastore.get_labeled_images()]
+        missing = self.book.missing(self.registry.current(), wanted)
         now = time.monotonic()
         ready = (case for case in missing if case not in self.problems and self._not_before.get(case, now) <= now)
         return next(ready, None)
@@ -98,12 +116,13 @@ class CaseScorer:
         closing = getattr(self.app, "closing", None)
         return closing is not None and closing.is_set()
 
-    def _wait_for_annotators(self) -> None:
+    def _wait_for_annotators(self, say: Callable[..., None]) -> None:
         while (self.app.network.busy or self.app.network.waiting) and not self._closing():
+            say()
             time.sleep(PATIENCE_S)
 
 
-class ScoreUnlabelled(ScoringMethod):
+class ScoreCases(ScoringMethod):
     """MONAI Label's way to ask for the scores.
 
     Args:
@@ -111,8 +130,8 @@ class ScoreUnlabelled(ScoringMethod):
     """
 
     def __init__(self, scorer: CaseScorer):
-        super().__init__("Entropy round the tumour, volume and features of every unlabelled case, once per model")
+        super().__init__("Entropy round the tumour, volume and features of every case, once per model")
         self.scorer = scorer
 
-    def __call__(self, request: dict[str, Any], datastore: Any) -> dict[str, int]:
-        return self.scorer.score_missing()
+    def __call__(self, request: dict[str, Any], datastore: Any, say: Callable[..., None] = _silently) -> dict[str, int]:
+        return self.scorer.score_missing(say)

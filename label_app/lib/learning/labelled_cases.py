@@ -1,11 +1,13 @@
 """The annotators' labels as the learning loop takes them, and the patients it never learns from."""
 
 import logging
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from igtv.data.datalist import read_datalist
+from igtv.learning.cycle import CycleStopped
 from igtv.learning.frozen_set import FROZEN_FILE, FrozenSet, choose_patients, make_frozen_set, read_frozen_set
 
 from ..studies.errors import UnknownImage
@@ -17,15 +19,19 @@ SEED = 0
 logger = logging.getLogger(__name__)
 
 
-def labelled_cases(datastore: Any) -> tuple[list[dict[str, Any]], dict[str, str], list[str]]:
+def labelled_cases(datastore: Any, stop: threading.Event) -> tuple[list[dict[str, Any]], dict[str, str], list[str]]:
     """Every case with a final label whose CT and PET can be had; the studies are looked for anew first.
 
     Args:
         datastore: of the app.
+        stop: set it to end between two cases: a slow PACS takes long for each.
 
     Returns:
         Dicts with `case`, `patient`, `ct`, `pet`, `label`, `no_tumour`; case -> reason of those left out; and which of
         these only because the PACS, or the disk, did not give their images, or not yet tell which PET is theirs.
+
+    Raises:
+        CycleStopped: `stop` was set.
     """
     try:
         datastore.refresh()
@@ -37,6 +43,8 @@ def labelled_cases(datastore: Any) -> tuple[list[dict[str, Any]], dict[str, str]
         logger.warning("label of %s left out: %s", case, reason)
     cases: list[dict[str, Any]] = []
     for entry in datastore.final_labels():
+        if stop.is_set():
+            raise CycleStopped("the training was stopped while it collected the labels; the current model is unchanged")
         try:
             images = datastore.case(entry["image"])
         except (ValueError, OSError, UnknownImage) as problem:  # one such case must not end every training

@@ -10,7 +10,7 @@ from typing import Any
 from igtv.learning.cycle import CycleFailed, CycleStopped, is_under_way
 from igtv.learning.gate import GateRule
 from igtv.learning.model_version import ModelVersion
-from igtv.learning.progress import FAILED, RUNNING, ProgressFile, read_progress
+from igtv.learning.progress import FAILED, RUNNING, STOPPED, ProgressFile, read_progress
 from igtv.learning.retrain import CURRENT, PRETRAINED, CycleSettings, run_cycle
 
 from ..server.background import BackgroundWork, Stopped
@@ -158,6 +158,7 @@ class LearningLoop:
                 self._stop.set()
 
         try:
+            say()  # a stop that came before the event was cleared
             version = self._run(settings, user, listen)
         except CycleStopped:
             raise Stopped from None
@@ -169,14 +170,14 @@ class LearningLoop:
         progress = ProgressFile(self.progress_path, listener)
         options = self.app.options
         try:
-            cases, left_out, unreachable = labelled_cases(self.app.datastore())
+            cases, left_out, unreachable = labelled_cases(self.app.datastore(), self._stop)
             frozen = open_frozen_set(
                 self.folder / FROZEN_DIR, cases, options.frozen_share, options.frozen_set, unreachable
             )
             cases = under_frozen_names(cases, frozen)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, CycleStopped) as error:
             progress.start(phase="collecting")
-            progress.update(state=FAILED, message=str(error))
+            progress.update(state=STOPPED if isinstance(error, CycleStopped) else FAILED, message=str(error))
             raise
         try:
             return run_cycle(

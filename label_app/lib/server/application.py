@@ -1,7 +1,5 @@
 """The whole server: layers of checks round the routes."""
 
-import importlib
-import importlib.util
 import logging
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from ..labels import routes as submit_panel
 from . import lifecycle
 from .access import Access
 from .access_options import AccessOptions
@@ -28,8 +27,6 @@ from .tokens import Tokens
 from .workers import Workers
 
 logger = logging.getLogger(__name__)
-# further routes of the app: modules with `create_router(app)`
-EXTRA_ROUTES = ("lib.studies.routes", "lib.labels.routes")
 
 
 def create_application(app: Any, access: AccessOptions, checks: Sequence[Check] = ()) -> ASGIApp:
@@ -80,9 +77,7 @@ def add_routes(server: FastAPI, app: Any, accounts: Accounts) -> None:
         server.include_router(module.create_router(app, workers))
     server.include_router(learning.create_router(app))
     server.include_router(viewer.create_router())
-    for name in EXTRA_ROUTES:
-        if importlib.util.find_spec(name) is not None:
-            server.include_router(importlib.import_module(name).create_router(app))
+    server.include_router(submit_panel.create_router(app))
     server.include_router(closed.create_router())
 
 

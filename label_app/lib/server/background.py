@@ -29,12 +29,13 @@ class BackgroundWork:
         self._lock = threading.Lock()
         self._turn = threading.Lock()
 
-    def start(self, request: dict[str, Any], work: Callable[[Callable[[str], None]], Any], enqueue: bool = False):
+    def start(self, request: dict[str, Any], work: Callable[[Callable[..., None]], Any], enqueue: bool = False):
         """Start `work` in a thread.
 
         Args:
             request: for the record.
-            work: gets `say(line)`, which notes progress and raises `Stopped` when the task was stopped.
+            work: gets `say(line)`, which notes progress and raises `Stopped` when the task was stopped; without a line
+                it only does the latter.
             enqueue: wait behind a running task, where otherwise the request is refused.
 
         Returns:
@@ -55,10 +56,11 @@ class BackgroundWork:
         return self._record(task)
 
     def _run(self, task: dict[str, Any], work: Callable) -> None:
-        def say(line: str) -> None:
+        def say(line: str = "") -> None:
             if task["status"] == "STOPPED":
                 raise Stopped
-            task["details"].append(line)
+            if line:
+                task["details"].append(line)
 
         with self._turn:
             if task["status"] == "STOPPED":

@@ -39,11 +39,6 @@ def session_id(value: Any) -> str:
     return _checked(value, SESSION_ID, "session id")
 
 
-def user_name(value: Any) -> str:
-    """Name of a user."""
-    return _checked(value, USER, "user name")
-
-
 def known(name: Any, offered: Mapping | Collection, what: str) -> str:
     """`name`, when the app offers it.
 

@@ -1,14 +1,15 @@
 """Begin and end of a server: one per data folder, checked, warmed up; it leaves nothing running behind."""
 
-import fcntl
 import logging
-import os
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
+from ..studies.data_folder import FolderTaken, take
 from .self_check import Check, check_app
+from .sessions import remove_expired
 from .uploads import empty
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ def begin(app: Any) -> list[Check]:
     """Take the data folder, check everything, start the warm-up.
 
     Args:
-        app: `IgtvApp`.
+        app: `IgtvApp`; its `server_lock` is the lock of the data folder, where it was taken before the app was made.
 
     Returns:
         The checks.
@@ -33,6 +34,8 @@ def begin(app: Any) -> list[Check]:
     """
     _take_folder(app)
     empty(app.folders.temporary)
+    # nobody asks for the sessions of an earlier server any more, and they hold images of patients
+    empty(app.folders.sessions)
     # what MONAI Label and others write for a while goes into the private folder
     tempfile.tempdir = str(app.folders.temporary)
     checks = check_app(app)
@@ -61,28 +64,30 @@ def end(app: Any) -> None:
 
 
 def _take_folder(app: Any) -> None:
-    """Lock the data folder: two servers would lose each other's labels."""
+    """Lock the data folder of an app that was made before: MONAI Label's own command does it in this order."""
     if getattr(app, "server_lock", None) is not None:
         return
-    lock = (app.folders.root / "server.lock").open("a+")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        owner = lock.read().strip()
-        lock.close()
-        raise StartRefused(f"another server (process {owner or '?'}) uses {app.folders.root}; stop it first") from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    app.server_lock = lock
+        app.server_lock = take(app.folders.root)
+    except FolderTaken as taken:
+        raise StartRefused(str(taken)) from None
+    # while the app was made, the folder may still have been that of a server that has ended since
+    app.datastore().labels.recover()
 
 
 def _sweep(app: Any) -> None:
-    """Remove from time to time what requests left that were cut off."""
+    """Remove from time to time what requests left that were cut off, and sessions that nobody uses."""
     while not app.closing.wait(SWEEP_EVERY_S):
-        empty(app.folders.temporary, LEFTOVER_AFTER_S)
-        app.cleanup_sessions()
+        _try(lambda: empty(app.folders.temporary, LEFTOVER_AFTER_S))
+        _try(lambda: remove_expired(app.sessions()))
+
+
+def _try(step: Callable[[], Any]) -> None:
+    """A step that fails is done the next time; the others go on."""
+    try:
+        step()
+    except Exception:
+        logger.warning("sweeping failed; it is tried again in %.0f s", SWEEP_EVERY_S, exc_info=True)
 
 
 def _warm_up(app: Any) -> None:

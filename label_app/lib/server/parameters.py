@@ -153,6 +153,7 @@ def label_list(value: Any) -> list[dict]:
 COMMON: dict[str, Check] = {"client_id": optional_text, "logging": one_of("INFO", "WARNING", "ERROR")}
 INFER: dict[str, Check] = {
     **COMMON,
+    # viewers may send it; inference computes where the option --device of the server says
     "device": device,
     "result_extension": one_of(".nrrd", ".nii.gz", ".nii"),
     "result_dtype": one_of("uint8", "uint16", "int16", "float32"),

@@ -13,7 +13,8 @@ import uvicorn
 from monailabel.config import settings
 from monailabel.interfaces.utils.app import app_instance
 
-from ..paths import APP_DIR, data_folders, is_remote
+from ..paths import APP_DIR, DataFolders, data_folders, is_remote
+from ..studies.data_folder import FolderTaken, looking, take
 from . import lifecycle
 from .access import is_loopback
 from .access_options import AccessOptions, read_access
@@ -61,18 +62,22 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         Exit status: 0, or 2 with the reason on stderr.
     """
-    chosen = options(arguments)
+    chosen, lock = options(arguments), None
     try:
         access = access_options(chosen)
-        configure(chosen)
-        app = app_instance()
+        folders = configure(chosen)
         if chosen.check:
-            checks = check_app(app)
-            print(*checks, sep="\n")
-            return 2 if any(check.fatal and not check.ok for check in checks) else 0
+            return _check()
+        # before the app is made, which puts labels right and talks to the PACS
+        lock = take(folders.root)
+        log_to_file(folders)
+        app = app_instance()
+        app.server_lock = lock
         checks = lifecycle.begin(app)
-    except (ValueError, OSError, lifecycle.StartRefused) as error:
+    except (ValueError, OSError, FolderTaken, lifecycle.StartRefused) as error:
         print(f"label_app: {error}", file=sys.stderr)
+        if lock is not None:
+            lock.close()
         return 2
     scheme = "https" if chosen.ssl_certfile else "http"
     logger.info("serving %s on %s://%s:%d/", chosen.studies, scheme, chosen.host, chosen.port)
@@ -91,6 +96,14 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         lifecycle.end(app)
     return 0
+
+
+def _check() -> int:
+    """Print the checks; exit status as of `run`. A server may be running meanwhile."""
+    with looking():
+        checks = check_app(app_instance())
+    print(*checks, sep="\n")
+    return 2 if any(check.fatal and not check.ok for check in checks) else 0
 
 
 def access_options(chosen: argparse.Namespace) -> AccessOptions:
@@ -117,8 +130,11 @@ def access_options(chosen: argparse.Namespace) -> AccessOptions:
     return access
 
 
-def configure(chosen: argparse.Namespace) -> None:
+def configure(chosen: argparse.Namespace) -> DataFolders:
     """Hand the options to MONAI Label, which keeps its settings in one place.
+
+    Returns:
+        The folders that the server writes to, which are there then.
 
     Raises:
         FileNotFoundError: the folder of studies does not exist.
@@ -138,9 +154,15 @@ def configure(chosen: argparse.Namespace) -> None:
     settings.MONAI_LABEL_SERVER_PORT = chosen.port
     # MONAI Label would throw `lib` away and load it again: two copies of every class
     os.environ["MONAI_LABEL_RELOAD_APP_LIB"] = "false"
-    folders = data_folders(chosen.studies, conf.get("data_dir")).make()
+    logging.basicConfig(level=chosen.log_level, format=LOG_FORMAT, handlers=[logging.StreamHandler()], force=True)
+    return data_folders(chosen.studies, conf.get("data_dir")).make()
+
+
+def log_to_file(folders: DataFolders) -> None:
+    """Log into the data folder too, once it is this server's: two processes would rotate each other's log away."""
     file = logging.handlers.RotatingFileHandler(folders.logs / "server.log", maxBytes=10**7, backupCount=5)
-    logging.basicConfig(level=chosen.log_level, format=LOG_FORMAT, handlers=[logging.StreamHandler(), file], force=True)
+    file.setFormatter(logging.Formatter(LOG_FORMAT))
+    logging.getLogger().addHandler(file)
 
 
 def add_account(arguments: Sequence[str]) -> int:

@@ -17,6 +17,7 @@ from lib.labels.intake import CheckedLabel
 from lib.labels.label_store import LabelVersion
 from lib.labels.pacs_labels import PacsLabels
 
+from .data_folder import is_only_looked_at
 from .errors import PetMissing, UnknownImage
 from .image_id import PET_SUFFIX, is_image_id
 from .pacs import Pacs, PacsError, PacsSlow
@@ -202,11 +203,6 @@ class PairedDicomWebDatastore(PairedDatastore):
         """Store a label that is in the PACS already."""
         return super().accept(case, checked, event)
 
-    def to_dicom_seg(self, image_id: str, label_file: str, label_info: object = None) -> str:
-        """A proposal as DICOM SEG, marked as automatic; the caller deletes the file."""
-        case, _ = self.resolve(image_id)
-        return str(self._exchange.proposal_seg(case, Path(label_file)))
-
     def refresh(self) -> None:
         """Ask the PACS for new studies and labels now, and wait for what it says."""
         self._listing.renew()
@@ -219,6 +215,8 @@ class PairedDicomWebDatastore(PairedDatastore):
             self._exchange.exchange()
 
     def _renewed(self) -> None:
+        if is_only_looked_at(self.data_dir):  # whose folder it is exchanges its labels
+            return
         for lock, work in ((self._exchange_lock, self._exchange_labels), (self._deciding, self._decide_studies)):
             if not lock.locked():
                 threading.Thread(target=work, daemon=True, name=f"PACS{work.__name__}").start()

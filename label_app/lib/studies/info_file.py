@@ -17,6 +17,8 @@ from typing import Any
 from filelock import FileLock
 from igtv.files import replacing
 
+from .data_folder import is_only_looked_at
+
 logger = logging.getLogger(__name__)
 
 LOCK_SECONDS = 60
@@ -69,7 +71,9 @@ class InfoFile:
             self._content, self._stamp = content, self._file_stamp()
 
     def recover(self) -> list[str]:
-        """Set a damaged file aside and go on with its backup, or without."""
+        """Set a damaged file aside and go on with its backup, or without; nothing while the folder is another's."""
+        if is_only_looked_at(self.path.parent):
+            return []
         with FileLock(self._lock_path, timeout=LOCK_SECONDS), self._view_lock:
             return self._load(repair=True)
 

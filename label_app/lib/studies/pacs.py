@@ -77,11 +77,12 @@ class Pacs:
             PacsError: it does not answer, or not so.
         """
         found: list[Dataset] = []
+        known: set[str | None] = {None}
         while True:
             options = {"search_filters": dict(filters), "fields": list(fields), "limit": PAGE, "offset": len(found)}
             page = self._ask("search", self._client.search_for_series, **options)
-            known = {one.SeriesInstanceUID for one in found}
-            new = [one for one in map(_dataset, page) if one.get("SeriesInstanceUID") not in (None, *known)]
+            new = [one for one in map(_dataset, page) if one.get("SeriesInstanceUID") not in known]
+            known |= {one.SeriesInstanceUID for one in new}
             found += new
             # some archives take no notice of limit and offset: nothing new is the end
             if len(page) < PAGE or not new:

@@ -3,8 +3,10 @@
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from pydicom.dataset import Dataset
 
@@ -41,7 +43,12 @@ class Listing:
 
     def of_study(self, study_uid: str) -> tuple[list[PacsSeries], list[PacsSeries]]:
         """CTs and PETs of one study."""
-        return tuple([one for one in found.values() if one.study_uid == study_uid] for found in (self.cts, self.pets))
+        cts, pets = self._by_study
+        return cts.get(study_uid, []), pets.get(study_uid, [])
+
+    @cached_property
+    def _by_study(self) -> tuple[dict[str, list[PacsSeries]], dict[str, list[PacsSeries]]]:
+        return _by_study(self.cts), _by_study(self.pets)
 
 
 class PacsListing:
@@ -111,6 +118,13 @@ class PacsListing:
             self.renew()
         except PacsError as error:
             logger.warning("the list of cases stays as it was: %s", error)
+
+
+def _by_study(found: dict[str, PacsSeries]) -> dict[str, list[PacsSeries]]:
+    studies: dict[str, list[PacsSeries]] = defaultdict(list)
+    for one in found.values():
+        studies[one.study_uid].append(one)
+    return studies
 
 
 def _series(dataset: Dataset) -> PacsSeries:

@@ -1,10 +1,13 @@
 """Slow work that several ask for is done once, in a thread of its own; each waits for it only as long as it will."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 FAILURE_SECONDS = 10.0
 
@@ -42,9 +45,10 @@ class SharedWork:
             Exception: of the work.
         """
         with self._lock:
-            when, failure = self._failed.get(key, (0.0, None))
-            if failure is not None and time.monotonic() < when + FAILURE_SECONDS:
-                raise failure
+            self._forget_old_failures()
+            if key in self._failed:
+                # without the frames of those who were told before
+                raise self._failed[key][1].with_traceback(None)
             future = self._running.get(key)
             if future is None:
                 future = self._running[key] = Future()
@@ -58,7 +62,9 @@ class SharedWork:
         try:
             result = work()
         except Exception as error:
-            failure = error
+            if not isinstance(error, (ValueError, OSError)):  # unforeseen: where it came from is known here only
+                logger.exception("%s failed", key)
+            failure = _without_frames(error)
         with self._lock:
             del self._running[key]
             self._failed.pop(key, None)
@@ -68,3 +74,20 @@ class SharedWork:
             future.set_result(result)
         else:
             future.set_exception(failure)
+
+    def _forget_old_failures(self) -> None:
+        oldest = time.monotonic() - FAILURE_SECONDS
+        self._failed = {key: (when, failure) for key, (when, failure) in self._failed.items() if when > oldest}
+
+
+def _without_frames(error: Exception) -> Exception:
+    """An error, and those it came of, without the frames they passed through, which hold whole series."""
+    seen: set[BaseException | None] = {None}
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link not in seen:
+            seen.add(link)
+            link.__traceback__ = None
+            links += [link.__cause__, link.__context__]
+    return error

@@ -44,6 +44,9 @@ class Names:
     def get_unlabeled_images(self, label_tag=None, labels=None):
         return [name for name in PROBABILITIES if name not in self.labelled]
 
+    def get_labeled_images(self, label_tag=None, labels=None):
+        return sorted(self.labelled)
+
     def list_images(self):
         return list(PROBABILITIES)
 

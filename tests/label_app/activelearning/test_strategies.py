@@ -1,11 +1,13 @@
-"""The next case: scores once per model, unlabelled only, no case to two annotators, never waiting for the network."""
+"""The next case: scores once per model, unlabelled first, no case to two annotators, never waiting for the network."""
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from lib.activelearning import scoring
 from lib.activelearning.next_case import annotator_of
+from lib.server.background import Stopped
 from lib.studies.pacs import PacsError
 
 from .conftest import PROBABILITIES, CountingSegmenter
@@ -21,16 +23,39 @@ def test_offered(app):
     assert all(strategy.info()["description"] for strategy in app.strategies.values())
 
 
-def test_scores_once_per_model_and_for_the_unlabelled_only(app):
+def test_scores_once_per_model_and_for_the_unlabelled_first(app):
     app.store.labelled = {"a"}
     calls = app.proposals.segmenter.calls
-    assert app.scoring({}, app.store) == {"scored": 5, "failed": 0}
-    assert sorted(calls) == ["b", "c", "d", "e", "f"]
+    assert app.scoring({}, app.store) == {"scored": 6, "failed": 0}
+    assert calls == ["b", "c", "d", "e", "f", "a"]
     assert app.scoring({}, app.store) == {"scored": 0, "failed": 0}
     app.models["igtv"].number = 2
     app.store.labelled = {"a", "b"}
-    assert app.scoring({}, app.store)["scored"] == 4
-    assert sorted(calls[5:]) == ["c", "d", "e", "f"]
+    assert app.scoring({}, app.store)["scored"] == 6
+    assert calls[6:] == ["c", "d", "e", "f", "a", "b"]
+
+
+def test_diverse_keeps_away_from_what_was_labelled_before_this_version(app):
+    """Of c (0.6), d (0.8) and b (0.95), the more uncertain half, b is least like e (0.7); alike in all but that."""
+    app.store.labelled = {"e"}
+    app.models["igtv"].number = 2
+    app.scoring({}, app.store)
+    assert ask(app, "diverse")["id"] == "b"
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_scoring_ends_where_it_is_stopped(app, busy):
+    """After a case, or while it waits for annotators; a later one does the rest."""
+
+    def say(line=""):
+        raise Stopped
+
+    app.network = SimpleNamespace(busy=busy, waiting=0)
+    with pytest.raises(Stopped):
+        app.scoring({}, app.store, say)
+    assert app.proposals.segmenter.calls == ([] if busy else ["a"])
+    app.network.busy = False
+    assert app.scoring({}, app.store)["scored"] == (6 if busy else 5)
 
 
 def test_scores_survive_a_restart(app):

@@ -304,6 +304,26 @@ def test_stop_and_close_end_the_cycle(app, cycle):
     assert app.learning._idle.is_set() and app.learning.stop() is None
 
 
+def test_a_stop_ends_the_collecting_too(app, cycle, monkeypatch):
+    """A slow PACS takes long for every case: it is asked for no further one."""
+    store, asked, go = app.datastore(), [], threading.Event()
+
+    def case(name):
+        asked.append(name)
+        go.wait(20)
+        return Datastore.case(store, name)
+
+    monkeypatch.setattr(store, "case", case)
+    app.learning.start("igtv", {})
+    wait_for(lambda: asked)
+    assert app.learning.stop()["status"] == "STOPPED"
+    go.set()
+    wait_for(lambda: app.learning._idle.is_set())
+    assert asked == ["p0"] and cycle.calls == [] and not (app.folders.learning / "frozen").exists()
+    stats = app.learning.stats()
+    assert stats["state"] == "stopped" and "while it collected" in stats["message"]
+
+
 def test_a_failure_keeps_its_reason(app, cycle):
     def fail(**_):
         raise CycleFailed("the training's process was ended by signal 9; the current model is unchanged")

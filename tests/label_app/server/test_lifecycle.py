@@ -13,15 +13,16 @@ from lib.server import lifecycle, start
 from lib.server.self_check import Check, check_app
 from lib.server.takeover import take_over
 from lib.server.uploads import empty, private_folder
+from lib.studies.data_folder import is_only_looked_at, take
+from monailabel.utils.sessions import Sessions
 from starlette.testclient import TestClient
 
 
 @pytest.fixture
 def app(made_up_app, monkeypatch):
-    """Warm-up and sweeping do nothing; the folder for temporary files is given back."""
+    """Nothing warms up; the folder for temporary files is given back."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     made_up_app.warm_up = lambda: None
-    made_up_app.cleanup_sessions = lambda: None
     yield made_up_app
     lifecycle.end(made_up_app)
 
@@ -44,6 +45,31 @@ def test_start_clears_what_an_earlier_server_left(app):
     assert list(app.folders.temporary.iterdir()) == []
     assert tempfile.gettempdir() == str(app.folders.temporary)
     assert app.ready.wait(60)
+
+
+def test_start_ends_the_sessions_of_an_earlier_server(app):
+    case = app.folders.sessions / "1" / "case"
+    case.mkdir(parents=True)
+    (case / "ct.nii.gz").write_text("x")
+    lifecycle.begin(app)
+    assert list(app.folders.sessions.iterdir()) == []
+
+
+def test_a_step_that_fails_does_not_end_the_sweeping(app, monkeypatch):
+    """A session folder without its notes is nothing that MONAI Label's clean-up survives."""
+    rounds, removed = [], threading.Event()
+
+    def sessions():
+        rounds.append(1)
+        if len(rounds) == 1:
+            raise AttributeError("'NoneType' object has no attribute 'last_access_ts'")
+        removed.set()
+        return Sessions(str(app.folders.sessions))
+
+    app.sessions = sessions
+    monkeypatch.setattr(lifecycle, "SWEEP_EVERY_S", 0.01)
+    lifecycle.begin(app)
+    assert removed.wait(20)
 
 
 def test_ready_is_said_after_the_warm_up(app, serve):
@@ -136,6 +162,44 @@ def test_refusals_before_anything_is_loaded(tmp_path, capsys, monkeypatch):
     assert "no such folder" in capsys.readouterr().err
     assert start.run(["--studies", str(tmp_path), "--accounts", str(tmp_path / "none.txt")]) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def configured(app, monkeypatch):
+    """`python -m label_app` on the folder of the made-up app."""
+    monkeypatch.setattr(start, "configure", lambda chosen: app.folders)
+    return ["--studies", app.studies]
+
+
+def test_a_second_server_is_refused_before_its_app_is_made(app, configured, monkeypatch, capsys):
+    monkeypatch.setattr(start, "app_instance", lambda: pytest.fail("the app was made"))
+    lock = take(app.folders.root)
+    assert start.run(configured) == 2
+    assert "another server" in capsys.readouterr().err
+    lock.close()
+
+
+def test_a_start_that_fails_leaves_the_folder_free(app, configured, monkeypatch, capsys):
+    def make_app():
+        raise ValueError("the PACS does not answer")
+
+    monkeypatch.setattr(start, "app_instance", make_app)
+    assert start.run(configured) == 2 and "does not answer" in capsys.readouterr().err
+    take(app.folders.root).close()
+
+
+def test_the_check_changes_nothing_beside_a_running_server(app, configured, monkeypatch, capsys):
+    def make_app():
+        assert is_only_looked_at(app.folders.root)
+        return app
+
+    monkeypatch.setattr(start, "app_instance", make_app)
+    lock = take(app.folders.root)
+    before = {path: path.stat().st_mtime_ns for path in app.folders.root.rglob("*") if path.is_file()}
+    assert start.run([*configured, "--check"]) == 0
+    assert "studies: 3 cases" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in app.folders.root.rglob("*") if path.is_file()} == before
+    lock.close()
 
 
 def test_options_of_the_app():

@@ -8,6 +8,7 @@ import pytest
 import requests
 import SimpleITK as sitk
 from lib.labels.errors import LabelRefused
+from lib.labels.pacs_objects import proposal_seg
 from lib.labels.stow import receive_stow
 from lib.studies import dicomweb_datastore
 from lib.studies.dicomweb_datastore import PairedDicomWebDatastore
@@ -117,7 +118,7 @@ def test_label_goes_to_the_pacs_and_comes_back_whole(open_store, filled, mask, t
 
 def test_proposals_in_the_pacs_never_count(open_store, filled, mask, tmp_path):
     store = open_store()
-    seg = store.to_dicom_seg(CT, write(mask, tmp_path / "proposal.nii.gz"))
+    seg = proposal_seg(store, CT, write(mask, tmp_path / "proposal.nii.gz"), {})
     header = pydicom.dcmread(seg)
     assert header.SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
     store.pacs.store([header])
@@ -156,7 +157,7 @@ def test_no_tumour_stays_here(open_store, filled, mask, tmp_path):
 
 def test_stored_segmentation_is_checked(open_store, filled, mask, tmp_path):
     store = open_store()
-    path = store.to_dicom_seg(CT, write(mask, tmp_path / "proposal.nii.gz"))
+    path = proposal_seg(store, CT, write(mask, tmp_path / "proposal.nii.gz"), {})
     seg = pydicom.dcmread(path)
     (tmp_path / "t").mkdir()
     app = SimpleNamespace(datastore=lambda: store, folders=SimpleNamespace(temporary=tmp_path / "t"))

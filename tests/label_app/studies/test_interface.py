@@ -10,7 +10,7 @@ from lib.studies.paired_datastore import PairedDatastore
 # what only the parts call that know which of the two it is
 OWN = {
     PairedLocalDatastore: {"cases"},
-    PairedDicomWebDatastore: {"accept_from_pacs", "ct_dicom", "label_series", "series", "to_dicom_seg"},
+    PairedDicomWebDatastore: {"accept_from_pacs", "ct_dicom", "label_series", "series"},
 }
 CALL = re.compile(r"\b(?:datastore(?:\(\))?|store)\.(\w+)\(")
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from lib.options import AppOptions
+from lib.paths import data_folders
 from lib.server import self_check, start
 from lib.server.errors import RequestError
 from lib.server.routes.proxy import Pacs as ProxiedPacs
@@ -150,7 +151,7 @@ def test_neither_start_sends_a_password_in_the_clear(label_app_dir, tmp_path, mo
 
     with pytest.raises(ValueError, match="would cross the network unencrypted"):
         make_app()
-    monkeypatch.setattr(start, "configure", lambda chosen: None)
+    monkeypatch.setattr(start, "configure", lambda chosen: data_folders(address, tmp_path / "data").make())
     monkeypatch.setattr(start, "app_instance", make_app)
     assert start.run(["--studies", address]) == 2
     said = capsys.readouterr().err

@@ -20,11 +20,12 @@ logger = logging.getLogger(__name__)
 Params = Annotated[dict | None, Body()]
 BATCH = {
     **parameters.COMMON,
-    "device": parameters.device,
     "save_label": parameters.boolean,
     "label_tag": parameters.one_of("original"),
     "max_batch_size": parameters.number(0, 1e6, int),
-    # MONAI Label's client sends these by default; one case is computed at a time whatever they say
+    # MONAI Label's client sends these by default; one case is computed at a time, on the server's device, whatever
+    # they say
+    "device": parameters.device,
     "multi_gpu": parameters.boolean,
     "gpus": parameters.text,
     "max_workers": parameters.number(0, 64, int),
@@ -126,7 +127,7 @@ def scoring_routes(app: Any, work: BackgroundWork) -> APIRouter:
     def start(method: str, params: dict, enqueue: bool) -> dict:
         task = app.scoring_methods()[identifiers.known(method, app.scoring_methods(), "scoring method")]
         request = {**parameters.checked(params, parameters.COMMON, task), "method": method}
-        return work.start(request, lambda say: app.scoring(request), enqueue)
+        return work.start(request, lambda say: task(request, app.datastore(), say), enqueue)
 
     @router.get("/")
     def status(all: bool = False, check_if_running: bool = False) -> Any:
@@ -161,7 +162,7 @@ def batch_routes(app: Any, work: BackgroundWork) -> APIRouter:
         cases = sorted(choose.get(images, datastore.list_images)())
         cases = cases[: given.get("max_batch_size") or None]
         failed = []
-        request = {**{k: given[k] for k in ("device", "logging") if k in given}, "user": user}
+        request = {**{k: given[k] for k in ("logging",) if k in given}, "user": user}
         for number, case in enumerate(cases, 1):
             try:
                 if not datastore.is_here(case):

@@ -1,0 +1,65 @@
+"""Scoring and models over many cases: what a stop ends, and what is handed on."""
+
+import threading
+import time
+
+import pytest
+
+LONG_S = 20.0
+
+
+class MadeUpScoring:
+    """Three cases, each of which a test lets through."""
+
+    def __init__(self):
+        self.scored: list[str] = []
+        self.begun, self.go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def __call__(self, request, datastore, say):
+        for case in datastore.list_images():
+            self.begun.release()
+            self.go.acquire(timeout=LONG_S)
+            self.scored.append(case)
+            say(f"{case}: scored")
+        return {"scored": 3}
+
+
+@pytest.fixture
+def scoring(made_up_app):
+    method = MadeUpScoring()
+    made_up_app.scoring_methods = lambda: {"entropy": method}
+    return method
+
+
+def ended(client, address):
+    """Record of the task once nothing runs."""
+    until = time.monotonic() + LONG_S
+    while client.get(f"{address}?all=true").json()[-1].get("end_ts") is None:
+        assert time.monotonic() < until, "it did not end in time"
+        time.sleep(0.01)
+    return client.get(address).json()
+
+
+def test_scoring_says_how_far_it_is(local, scoring):
+    scoring.go.release(3)
+    assert local.post("/scoring/entropy").status_code == 200
+    done = ended(local, "/scoring/")
+    assert done["status"] == "DONE" and scoring.scored == ["case.c-1", "case_a", "case_b"]
+    assert done["details"][:3] == ["case.c-1: scored", "case_a: scored", "case_b: scored"]
+
+
+def test_a_stopped_scoring_ends_after_its_case(local, scoring):
+    local.post("/scoring/entropy")
+    assert scoring.begun.acquire(timeout=LONG_S)
+    assert local.delete("/scoring/").json()["status"] == "STOPPED"
+    scoring.go.release(3)
+    assert ended(local, "/scoring/")["status"] == "STOPPED" and scoring.scored == ["case.c-1"]
+
+
+def test_many_cases_are_computed_where_the_server_computes(local, made_up_app):
+    """MONAI Label's client sends a device and numbers of workers; nothing here would look at them."""
+    sent = {"device": "cpu", "multi_gpu": True, "max_workers": 4, "logging": "ERROR", "max_batch_size": 1}
+    assert local.post("/batch/infer/igtv", json=sent).status_code == 200
+    assert ended(local, "/batch/infer")["status"] == "DONE"
+    (request,) = made_up_app.task.requests
+    assert not {"device", "multi_gpu", "max_workers"} & set(request) and request["logging"] == "ERROR"
