@@ -50,6 +50,12 @@ def evaluated(verbs) -> list[str]:
     return [settings["model_path"] for verb, settings in verbs if verb == "evaluating"]
 
 
+def training_seeds(verbs, home: str) -> list[int]:
+    """Seeds of the trainings of one campaign, in their order."""
+    settings = [settings for verb, settings in verbs if verb == "finetuning"]
+    return [entry["seed"] for entry in settings if home in Path(entry["output_dir"]).parts]
+
+
 def of_start(paths: list[str]) -> list[str]:
     return [path for path in paths if "/versions/v0001/" in path]
 
@@ -74,6 +80,8 @@ def test_the_start_is_measured_once_for_all_strategies_and_seeds(verbs, phantom_
     assert [(row["strategy"], row["seed"]) for row in first] == [(name, seed) for name in STRATEGIES for seed in (0, 1)]
     assert {row["dice"] for row in first} == {START_DICE}
     assert len(rows) == len(STRATEGIES) * 2 * 3
+    for name in STRATEGIES:  # a repeat trains with seeds of its own: its number, and that of the versions there are
+        assert [training_seeds(verbs, f"{name}_{seed}") for seed in (0, 1)] == [[1, 2], [2, 3]]
     for name in STRATEGIES:
         for seed in (0, 1):
             registry = ModelRegistry(folder / f"{name}_{seed}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from igtv.inference.case_segmenter import CaseSegmenter
-from igtv.learning import cycle
-from igtv.learning.bound_process import start_bound
+from igtv.learning import cycle, work
+from igtv.learning.bound_process import start_bound, stop_bound
 from igtv.learning.cycle import CycleFailed, CycleStopped, cycle_folder, is_under_way
 from igtv.learning.progress import ProgressFile, read_progress
-from igtv.learning.retrain import NothingNew, consider, run_cycle
+from igtv.learning.replay import choose_cases
+from igtv.learning.retrain import NothingNew, run_cycle
 from igtv.learning.work import do_work
+from igtv.networks.model_card import model_card_path
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -36,18 +39,39 @@ def mask_of(bundle_dir, cases):
     return lambda version: segmenter.segment(version.model_path, cases[0]["ct"], cases[0]["pet"]).mask
 
 
+@pytest.fixture
+def training_ends_with(monkeypatch):
+    """`training_ends_with(model_path)`: what every training from now on comes to; all else of a cycle is real."""
+    run_verb = work.run_verb
+
+    def set_result(model_path):
+        def run(verb, names, settings):
+            if verb != "finetuning":
+                return run_verb(verb, names, settings)
+            folder = Path(settings["output_dir"])
+            folder.mkdir(parents=True)
+            for path in (model_path, model_card_path(model_path)):
+                shutil.copyfile(path, folder / path.name)
+
+        monkeypatch.setattr(work, "run_verb", run)
+
+    return set_result
+
+
 def test_better_accepted_damaged_refused_rollback_restores_the_masks(
-    registry, frozen, tiny_settings, good_model, damaged_model, mask_of, tmp_path
+    registry, cases, frozen, tiny_settings, training_ends_with, good_model, damaged_model, mask_of, tmp_path
 ):
-    settings = tiny_settings()
+    settings = tiny_settings(only_with_new=False)
     first = mask_of(registry.current())
-    better = consider(registry, good_model, frozen, tmp_path / "work", settings)
+    training_ends_with(good_model)
+    better = run_cycle(registry, cases, frozen, tmp_path / "work", settings)
     assert better.status == "accepted" and registry.current().number == 2
     assert better.decision["dice"]["difference"] > 0.05
     good = mask_of(better)
     before = versions_and_pointer(registry)
 
-    worse = consider(registry, damaged_model, frozen, tmp_path / "work", settings)
+    training_ends_with(damaged_model)
+    worse = run_cycle(registry, cases, frozen, tmp_path / "work", settings)
     assert worse.status == "refused" and registry.current().number == 2
     assert "lower than" in worse.decision["reasons"][0]
     after = versions_and_pointer(registry)
@@ -189,6 +213,20 @@ def test_the_training_ends_with_the_server_however_that_ends(number, bundle_dir,
     wait_for(lambda: not any(map(is_alive, (leader, worker, inner))), 15)
 
 
+def test_what_is_stopped_ends_at_once_with_all_it_started(tmp_path):
+    """Even where it does not listen; and what a command that has ended left behind."""
+    for end in ("sleep 600", "exit 3"):
+        log = tmp_path / end
+        process = start_bound(["sh", "-c", f"trap '' TERM; sleep 600 & echo $!; {end}"], log)
+        (inner,) = map(int, wait_for(lambda log=log: log.is_file() and log.read_text().split()))
+        if end == "exit 3":
+            assert process.wait(30) == 3 and is_alive(inner)
+        start = time.monotonic()
+        stop_bound(process)
+        wait_for(lambda inner=inner: not is_alive(inner), 5)
+        assert time.monotonic() - start < 5 and process.returncode == (3 if end == "exit 3" else -signal.SIGKILL)
+
+
 @pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("kill -9 $$", 137), ("exit 0", 0)])
 def test_the_leader_ends_as_its_command_does(script, code, tmp_path):
     """A worker that the kernel killed for memory is told from one that failed."""
@@ -234,16 +272,59 @@ def test_a_case_with_such_an_id_is_left_out_with_the_reason(
     assert not path.exists()
 
 
-def test_a_rollback_during_training_is_not_undone(registry, frozen, tiny_settings, weak_model, tmp_path, monkeypatch):
+def test_a_rollback_during_training_is_not_undone(
+    registry, cases, frozen, tiny_settings, weak_model, tmp_path, monkeypatch
+):
     """Here another version becomes current while the work is done."""
 
     def meanwhile(plan, tell):
         registry.accept(registry.add(weak_model), {"reasons": []})
+        staging = Path(plan["finetuning"]["output_dir"])
+        staging.mkdir()
+        shutil.copyfile(weak_model, staging / "model.pt")
 
     monkeypatch.setattr("igtv.learning.cycle.do_work", meanwhile)
     with pytest.raises(CycleFailed, match="start again"):
-        consider(registry, weak_model, frozen, tmp_path / "work", tiny_settings())
+        run_cycle(registry, cases, frozen, tmp_path / "work", tiny_settings())
     assert registry.current().number == 2 and len(registry.versions()) == 2
+
+
+def test_a_rollback_during_the_decision_is_not_undone(
+    registry, cases, frozen, tiny_settings, training_ends_with, weak_model, good_model, tmp_path, monkeypatch
+):
+    """It comes after the first look at the current version, when the weights have been copied in."""
+    registry.accept(registry.add(weak_model, {"parent": 1, "data": []}), {"reasons": []})
+    training_ends_with(good_model)
+    add = registry.add
+
+    def add_then_roll_back(*arguments):
+        added = add(*arguments)
+        registry.rollback(1)
+        return added
+
+    monkeypatch.setattr(registry, "add", add_then_roll_back)
+    words = "the current model became igtv v0001 while the candidate was trained against igtv v0002: start again"
+    with pytest.raises(CycleFailed, match=words):
+        run_cycle(registry, cases, frozen, tmp_path / "work", tiny_settings())
+    assert registry.current().number == 1
+    assert registry.version(3).status == "candidate"
+
+
+def test_a_label_that_only_chose_the_epoch_is_not_booked_as_learned(
+    registry, cases, frozen, tiny_settings, training_ends_with, good_model, tmp_path, monkeypatch
+):
+    """Of three patients one is checked, here from three patients on; the next cycle finds its label new."""
+    monkeypatch.setattr("igtv.learning.replay.CHECKED_FROM_PATIENTS", 3)
+    training_ends_with(good_model)
+    version = run_cycle(registry, cases, frozen, tmp_path / "work", tiny_settings())
+    (checked,) = version.manifest["checked_on"]
+    given = {case["case"] for case in cases[2:]}
+    assert {"case", "patient", "role", "label_sha256"} <= set(checked) and checked["case"] in given
+    assert {entry["case"] for entry in version.data} == given - {checked["case"]}
+    assert version.card["name"] == "IGTV model, fine-tuned on 2 labelled patients"
+    assert version.status == "accepted"
+    again = choose_cases(cases, frozen, registry.versions(), version)
+    assert [case["case"] for case in again.new] == [checked["case"]]
 
 
 def test_the_process_of_a_training_gets_no_passwords(monkeypatch, tmp_path):

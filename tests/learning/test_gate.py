@@ -1,7 +1,7 @@
 """The rule by numbers worked out by hand."""
 
 import pytest
-from igtv.learning.gate import GateRule, judge
+from igtv.learning.gate import GateRule, by_patient, judge
 
 RULE = GateRule(margin=0.01, max_case_drop=0.2, outweighing_gain=0.05)
 CURRENT = {"a": 0.8, "b": 0.6, "c": 0.7}  # mean 0.7
@@ -39,6 +39,18 @@ def test_a_clear_gain_outweighs_one_patient_and_says_so():
 def test_a_patient_without_a_number_counts_as_lost():
     report = decide(a=0.8, b=float("nan"), c=0.7)
     assert not report["accepted"] and report["cases"][0]["candidate"] == 0.0
+
+
+def test_a_patient_with_several_cases_counts_once():
+    """p has a and b, q has c: (0.8 + 0.6) / 2 = 0.7; with b lost 0.4, though the mean of the cases says more."""
+    patients = {"a": "p", "b": "p", "c": "q"}
+    before = by_patient(CURRENT, patients)
+    assert before == pytest.approx({"a, b": 0.7, "c": 0.7})
+    after = by_patient({"c": 0.9, "b": float("nan"), "a": 0.8}, patients)
+    assert after == pytest.approx({"a, b": 0.4, "c": 0.9})
+    report = judge(before, after, RULE)
+    assert report["dice"] == pytest.approx({"current": 0.7, "candidate": 0.65, "difference": -0.05})
+    assert "a, b falls from 0.700 to 0.400" in report["reasons"][1]
 
 
 def test_only_the_same_patients_are_compared():

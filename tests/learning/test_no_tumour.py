@@ -122,7 +122,7 @@ def test_a_cycle_learns_from_them_and_reports_false_positives(
     report = json.loads((version.report_dir / "gate.json").read_text())
     assert [row["case"] for row in report["cases"]] == [with_tumour]
     assert report["false_positive_ml"]["candidate"] == pytest.approx(rows[without]["volume_prediction_ml"])
-    assert "1 patient(s) without tumour" in report["reasons"][-1]
+    assert "1 case(s) without tumour" in report["reasons"][-1]
 
 
 def test_false_positives_are_told_and_decide_nothing():
@@ -130,6 +130,6 @@ def test_false_positives_are_told_and_decide_nothing():
     told = with_false_positives(report, {"a": 0.0, "b": 1.5}, {"a": 12.0, "b": 0.5})
     assert told["accepted"] and told["reasons"] == [
         "better",
-        "2 patient(s) without tumour: 12.5 ml predicted, 1.5 ml by the current model (not part of the rule)",
+        "2 case(s) without tumour: 12.5 ml predicted, 1.5 ml by the current model (not part of the rule)",
     ]
     assert told["false_positive_ml"]["cases"][0] == {"case": "a", "current": 0.0, "candidate": 12.0}

@@ -1,10 +1,11 @@
 """Versions stay as they are, one is current, damage and crashes leave a whole one."""
 
+import errno
 import json
 import shutil
 
 import pytest
-from igtv.learning.registry import ModelRegistry
+from igtv.learning.registry import AnotherCurrent, ModelRegistry
 from igtv.networks.model_card import file_sha256
 
 
@@ -31,6 +32,22 @@ def test_seeding_twice_changes_nothing(registry, weak_model):
     assert registry.seed(weak_model).number == 1
     assert registry.current_path.read_bytes() == before
     assert registry.current().sha256 == file_sha256(weak_model)
+
+
+@pytest.mark.parametrize("step", ["_decide", "_point_to"])
+def test_a_seed_that_a_full_disk_ended_is_finished_at_the_next_start(step, weak_model, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    made = ModelRegistry(tmp_path / "models")
+    with monkeypatch.context() as patched:
+        patched.setattr(made, step, full)
+        with pytest.raises(OSError, match="No space"):
+            made.seed(weak_model, "shipped")
+    assert [version.number for version in made.versions()] == [1] and not made.current_path.exists()
+    assert made.seed(weak_model, "shipped").number == 1
+    assert made.version(1).status == "accepted" and made.version(1).decision["reasons"] == ["shipped"]
+    assert [(entry["number"], entry["from"], entry["reason"]) for entry in made.history()] == [(1, None, "seed")]
 
 
 def test_a_candidate_is_not_current_before_it_is_accepted(registry, weak_model):
@@ -142,6 +159,16 @@ def test_a_decision_is_made_once(three):
         three.accept(three.version(3), {"reasons": ["after all"]})
     decision = json.loads((three.version(3).path / "decision.json").read_text())
     assert decision["reasons"] == ["worse"]
+
+
+def test_nothing_becomes_current_that_was_measured_against_another_version(three, weak_model):
+    candidate = three.add(weak_model, {"parent": 2, "data": []})
+    three.rollback(1)
+    with pytest.raises(AnotherCurrent, match="became igtv v0001 .* against igtv v0002: start again"):
+        three.accept(candidate, {"reasons": []}, expected_current=2)
+    assert three.current().number == 1 and three.version(4).status == "candidate"
+    three.accept(candidate, {"reasons": []}, expected_current=1)
+    assert three.current().number == 4
 
 
 def test_a_damaged_manifest_costs_one_version(three, caplog):

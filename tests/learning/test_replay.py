@@ -1,6 +1,7 @@
 """What a cycle learns from: new labels, earlier ones again, never a frozen patient."""
 
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -82,6 +83,37 @@ def test_no_tumour_and_unreadable_labels_are_left_out_with_the_reason(registry, 
     data = choose(registry, given, frozen)
     assert data.cases == []
     assert "no tumour" in data.left_out[cases[2]["case"]] and "cannot be read" in data.left_out[cases[3]["case"]]
+
+
+@pytest.mark.parametrize("key", ["ct", "pet", "label"])
+def test_a_file_that_was_cut_off_costs_its_case_alone(key, registry, cases, frozen, tmp_path):
+    """By a copy that ended early, or that holds no packed data after the head of the file."""
+    whole = Path(cases[2][key]).read_bytes()
+    for name, content in (("short", whole[: len(whole) // 2]), ("spoilt", whole[:10] + b"\xff" * (len(whole) - 10))):
+        path = tmp_path / f"{name}.nii.gz"
+        path.write_bytes(content)
+        data = choose(registry, [{**cases[2], key: str(path)}, cases[3]], frozen)
+        assert roles(data) == {cases[3]["case"]: "new"}
+        assert data.left_out[cases[2]["case"]].startswith("it cannot be read: ")
+
+
+def test_the_reason_names_the_file_that_was_cut_off(registry, cases, frozen, tmp_path):
+    (tmp_path / "short.nii.gz").write_bytes(Path(cases[2]["label"]).read_bytes()[:-20])
+    data = choose(registry, [{**cases[2], "label": str(tmp_path / "short.nii.gz")}], frozen)
+    assert "short.nii.gz: Compressed file ended" in data.left_out[cases[2]["case"]]
+
+
+def test_what_only_chose_the_best_epoch_is_still_new(learned, weak_model, cases, frozen):
+    """Also to a version whose manifest has such cases in both lists, as those made before did."""
+    manifest = {"parent": 2, "data": entries(cases[2:3]), "checked_on": entries(cases[3:4])}
+    learned.accept(learned.add(weak_model, manifest), {"reasons": []})
+    names = [case["case"] for case in cases]
+    expected = {names[2]: "replay", names[3]: "new", names[4]: "new"}
+    assert roles(choose(learned, cases, frozen)) == expected
+    older = {"parent": 3, "data": entries(cases[2:4]), "checked_on": [names[3]]}
+    version = learned.accept(learned.add(weak_model, older), {"reasons": []})
+    assert [entry["case"] for entry in version.data] == [names[2]]
+    assert roles(choose(learned, cases, frozen)) == expected
 
 
 def test_the_best_epoch_is_chosen_on_other_patients_than_those_learned_from():

@@ -66,6 +66,21 @@ def test_retraining_without_anything_left_to_learn_says_so(phantom_dir, weak_mod
         retrain(phantom_dir, tmp_path / "list.json", tmp_path / "models", weak_model)
 
 
+def test_retraining_refuses_other_weights_than_the_registry_began_with(registry, phantom_dir, weak_model, tmp_path):
+    """Version 1 is the weak model."""
+    (tmp_path / "other.pt").write_bytes(b"other weights")
+    common = (phantom_dir, phantom_dir / "dataset.json", registry.folder.parent)
+    first = registry.version(1).model_path
+    for other in (tmp_path / "other.pt", tmp_path / "none.pt"):
+        with pytest.raises(ValueError, match="is not what .* began with .'weak GTV model'.: give") as caught:
+            retrain(*common, other)
+        assert str(other) in str(caught.value) and f"give {first}, or another models_dir" in str(caught.value)
+    assert not (registry.folder.parent / "frozen").exists()
+    for same in (weak_model, first):
+        with pytest.raises(ValueError, match="start_from='elsewhere'"):  # it goes on
+            retrain(*common, same, start_from="elsewhere")
+
+
 def test_retraining_never_evaluates_a_patient_id(run_verb, phantom_dir, weak_model, tmp_path):
     content = json.loads((phantom_dir / "dataset.json").read_text())
     content["training"][-1]["patient_id"] = "$open('x', 'w')"

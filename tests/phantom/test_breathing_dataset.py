@@ -1,6 +1,7 @@
 """Whole data sets: lists and folds by patient, licence carried over, bad cases, the verb, and real patients."""
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -106,6 +107,13 @@ def test_bad_cases_are_named_or_left_out(make_source, tmp_path, caplog):
     with caplog.at_level("INFO"):
         simulate_breathing(source, tmp_path / "out", skip_bad_cases=True, **QUIET)
     assert "(1 left out): nothing to do" in caplog.text
+    lost = tmp_path / "out" / "P3_cycle1"
+    before = (lost / "ct.nii.gz").read_bytes()
+    shutil.rmtree(lost)
+    with caplog.at_level("INFO"):
+        simulate_breathing(source, tmp_path / "out", skip_bad_cases=True, **QUIET)
+    assert (lost / "ct.nii.gz").read_bytes() == before
+    assert read(tmp_path / "out") == made and "Made 1 breathing cases" in caplog.text
 
 
 def test_arguments_that_cannot_be(source, tmp_path):

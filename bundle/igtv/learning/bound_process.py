@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-GRACE_S = 5.0
 NICENESS = 5  # those who wait for an answer come first
 
 
@@ -46,13 +45,8 @@ def start_bound(
         )
 
 
-def stop_bound(process: subprocess.Popen, grace_s: float = GRACE_S) -> None:
-    """End the whole group of a command: politely first, and after `grace_s` without asking."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(grace_s)
+def stop_bound(process: subprocess.Popen) -> None:
+    """End the whole group of a command at once, without asking."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -63,12 +63,12 @@ def run_campaign(
         strategies: of `selection.STRATEGIES`.
         rounds: at most this many; fewer where the pool runs dry.
         cases_per_round: labels per round.
-        repeats: campaigns per strategy, with seeds from `seed` on.
+        repeats: campaigns per strategy, choices and trainings with seeds from `seed` on.
         fold, num_folds: of the frozen set, see `data.datalist.split_cases`.
         phantom: settings of the built-in phantom, made where `dataset_dir` is the phantom's own.
         device: of scoring and training; None: CUDA where there is one.
         margin, max_case_drop, outweighing_gain: rule of the gate.
-        seed: of all choices.
+        seed: of all choices and trainings, and of the split into frozen set and pool.
         **settings: the other fields of `CycleSettings`.
 
     Returns:
@@ -86,9 +86,7 @@ def run_campaign(
     frozen = open_frozen_set(folder / FROZEN_DIR, listing, fold, num_folds, seed)
     pool = [case for case in labelled_cases(listing) if frozen.leak(case) is None]
     finetuning = {**settings.pop("finetuning", {}), **({} if device is None else {"device": str(device)})}
-    cycle = CycleSettings(
-        rule=GateRule(margin, max_case_drop, outweighing_gain), finetuning=finetuning, only_with_new=False, **settings
-    )
+    settings |= {"rule": GateRule(margin, max_case_drop, outweighing_gain), "finetuning": finetuning}
     segmenter = CaseSegmenter(BUNDLE_DIR, device)
     rows: list[dict[str, Any]] = []
     start: Path | None = None  # evaluation of the weights that all start from
@@ -101,6 +99,7 @@ def run_campaign(
                 if start is not None:
                     keep_evaluation(registry, first, frozen, finetuning, start)
                 choice = Choice(strategy, own_seed, pool, segmenter)
+                cycle = CycleSettings(seed=own_seed, only_with_new=False, **settings)
                 for row in _rounds(choice, registry, frozen, home, cycle, rounds, cases_per_round):
                     rows.append(row)
                     bar.update(row["round"] > 0)

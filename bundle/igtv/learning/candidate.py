@@ -11,7 +11,7 @@ from ..evaluation.tables import METRICS_FILE, read_rows
 from ..networks.model_card import read_model_card, write_model_card
 from .durable import write_json_durably
 from .frozen_set import FrozenSet
-from .gate import GateRule, judge
+from .gate import GateRule, by_patient, judge
 from .model_version import ModelVersion, version_name
 from .registry import ModelRegistry
 
@@ -76,7 +76,7 @@ def evaluation_settings(
 
 
 def frozen_metrics(evaluation_dir: Path, frozen: FrozenSet, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Dice by case and their mean, from a folder of an evaluation, with what they were measured on and how.
+    """Dice by case and the mean per patient, from a folder of an evaluation, with what they were measured on and how.
 
     Cases without tumour are left out of both; `false_positive_ml` has what was predicted in them.
 
@@ -87,7 +87,8 @@ def frozen_metrics(evaluation_dir: Path, frozen: FrozenSet, settings: Mapping[st
     """
     rows = read_rows(evaluation_dir)
     cases = {row["case"]: row["dice"] for row in rows if row["case"] not in frozen.without_tumour}
-    metrics = {"dice": sum(cases.values()) / len(cases), "cases": cases, **_measured_on(frozen, settings)}
+    patients = by_patient(cases, frozen.patient_of_case)
+    metrics = {"dice": sum(patients.values()) / len(patients), "cases": cases, **_measured_on(frozen, settings)}
     if frozen.without_tumour:
         predicted = {row["case"]: row["volume_prediction_ml"] for row in rows if row["case"] in frozen.without_tumour}
         metrics["false_positive_ml"] = predicted
@@ -97,7 +98,7 @@ def frozen_metrics(evaluation_dir: Path, frozen: FrozenSet, settings: Mapping[st
 def with_false_positives(
     report: Mapping[str, Any], current: Mapping[str, float], candidate: Mapping[str, float]
 ) -> dict[str, Any]:
-    """The gate's report with what is predicted in patients without tumour: it is told, and decides nothing.
+    """The gate's report with what is predicted in cases without tumour: it is told, and decides nothing.
 
     Args:
         report: of `gate.judge`.
@@ -107,7 +108,7 @@ def with_false_positives(
     rows = [{"case": case, "current": current[case], "candidate": candidate[case]} for case in sorted(current)]
     sums = {"current": sum(current.values()), "candidate": sum(candidate.values())}
     text = (
-        f"{len(rows)} patient(s) without tumour: {sums['candidate']:.1f} ml predicted, {sums['current']:.1f} ml by the "
+        f"{len(rows)} case(s) without tumour: {sums['candidate']:.1f} ml predicted, {sums['current']:.1f} ml by the "
         "current model (not part of the rule)"
     )
     return {**report, "reasons": [*report["reasons"], text], "false_positive_ml": {**sums, "cases": rows}}
@@ -160,6 +161,9 @@ def conclude(
 
     Returns:
         The version, accepted or refused; its `decision` is the gate's report.
+
+    Raises:
+        AnotherCurrent: somebody changed the current version meanwhile; the candidate is kept undecided.
     """
     report_dir = evaluation_dir.parent / "report"
     keep_reports(evaluation_dir, report_dir)
@@ -168,7 +172,7 @@ def conclude(
             shutil.copyfile(file, report_dir / file.name)
     finetuning = manifest["settings"]["finetuning"]
     metrics, before = (frozen_metrics(folder, frozen, finetuning) for folder in (evaluation_dir, current_evaluation))
-    report = judge(before["cases"], metrics["cases"], rule)
+    report = judge(*(by_patient(measured["cases"], frozen.patient_of_case) for measured in (before, metrics)), rule)
     if frozen.without_tumour:
         report = with_false_positives(report, before["false_positive_ml"], metrics["false_positive_ml"])
     report |= {"current": version_name(current.number), "frozen_sha256": frozen.sha256}
@@ -176,7 +180,9 @@ def conclude(
     version = registry.add(
         model_path.parent, {**manifest, "parent": current.number, "frozen_sha256": frozen.sha256}, metrics, report_dir
     )
-    return (registry.accept if report["accepted"] else registry.refuse)(version, report, user)
+    if report["accepted"]:
+        return registry.accept(version, report, user, expected_current=current.number)
+    return registry.refuse(version, report, user)
 
 
 def keep_reports(source: Path, target: Path) -> None:

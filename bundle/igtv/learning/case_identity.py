@@ -4,6 +4,7 @@ A file's hash changes when it is renamed inside a gzip header or compressed agai
 """
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -11,8 +12,12 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
 IMAGES = ("ct", "pet", "label")
+# what gzip, NIfTI's header and voxels that are no plain numbers raise; none of it is an OSError
+UNREADABLE = (EOFError, zlib.error, ImageFileError, HeaderDataError, TypeError)
 
 
 def patient_of(case: Mapping[str, Any]) -> str:
@@ -24,6 +29,9 @@ def voxel_sha256(path: str | Path) -> str | None:
     """SHA-256 of shape and voxel values of a NIfTI file; None when all values are equal, as in an empty mask.
 
     Equal values say nothing about whose image it is: two patients without tumour have the same mask.
+
+    Raises:
+        OSError: the file is missing, was cut off or holds no image of plain numbers.
     """
     status = Path(path).stat()
     return _voxel_sha256(str(path), status.st_mtime_ns, status.st_size)
@@ -31,7 +39,10 @@ def voxel_sha256(path: str | Path) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _voxel_sha256(path: str, _changed: int, _size: int) -> str | None:
-    values = np.ascontiguousarray(np.asanyarray(nib.load(path).dataobj), dtype="<f4")
+    try:
+        values = np.ascontiguousarray(np.asanyarray(nib.load(path).dataobj), dtype="<f4")
+    except UNREADABLE as error:
+        raise OSError(f"{path}: {error}") from error
     if values.size == 0 or values.min() == values.max():
         return None
     digest = hashlib.sha256(repr(values.shape).encode())
@@ -46,7 +57,7 @@ def label_sha256(case: Mapping[str, Any]) -> str | None:
         The hash; None for an empty label of which nobody said that there is no tumour.
 
     Raises:
-        FileNotFoundError: a file is missing.
+        OSError: a file is missing or cannot be read.
     """
     digest = voxel_sha256(case["label"])
     if digest is not None or not case.get("no_tumour"):
@@ -58,6 +69,6 @@ def voxel_hashes(case: Mapping[str, Any]) -> dict[str, str | None]:
     """`voxel_sha256` of CT, PET and label of a case.
 
     Raises:
-        FileNotFoundError: a file is missing.
+        OSError: a file is missing or cannot be read.
     """
     return {key: voxel_sha256(case[key]) for key in IMAGES}

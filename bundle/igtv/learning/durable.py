@@ -1,5 +1,6 @@
 """Small files that survive a crash: written whole, flushed to the disk, and locked between processes."""
 
+import errno
 import fcntl
 import json
 import os
@@ -44,15 +45,34 @@ def write_json_durably(path: str | Path, content: Mapping[str, Any]) -> Path:
 
 
 def append_line(path: str | Path, entry: Mapping[str, Any]) -> None:
-    """Append one JSON object as a line; after the return it is on the disk."""
-    with open(path, "a", encoding="utf-8") as stream:
-        stream.write(json.dumps(entry) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    """Append one JSON object as a line; after the return it is on the disk. The caller holds a lock.
+
+    Raises:
+        OSError: it could not be written whole (full disk); the file is then as before.
+    """
+    path = Path(path)
+    known = path.exists()
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        size = os.fstat(handle).st_size
+        # a line that a crash cut off stays as it is, and is ended
+        start = "" if size == 0 or os.pread(handle, 1, size - 1) == b"\n" else "\n"
+        data = f"{start}{json.dumps(entry)}\n".encode()
+        try:
+            if os.write(handle, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(handle)
+        except BaseException:
+            os.ftruncate(handle, size)
+            raise
+    finally:
+        os.close(handle)
+    if not known:
+        flush_folder(path.parent)
 
 
 def read_lines(path: str | Path) -> list[dict[str, Any]]:
-    """Objects of a file of JSON lines; a last line that a crash cut off is left out. None where there is no file."""
+    """Objects of a file of JSON lines; a line that a crash cut off is left out. None where there is no file."""
     path = Path(path)
     if not path.is_file():
         return []

@@ -52,6 +52,11 @@ class FrozenSet:
         return {entry["patient"] for entry in self.entries}
 
     @property
+    def patient_of_case(self) -> dict[str, str]:
+        """Case -> id of its patient."""
+        return {entry["case"]: entry["patient"] for entry in self.entries}
+
+    @property
     def without_tumour(self) -> set[str]:
         """Names of the cases whose label says that there is no tumour."""
         return {entry["case"] for entry in self.entries if entry.get("no_tumour")}

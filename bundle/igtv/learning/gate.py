@@ -6,8 +6,9 @@ Both are measured on the frozen validation set. The candidate is accepted when
 2. no patient's Dice falls by more than `max_case_drop`, unless the mean rises by `outweighing_gain` or more.
 
 Rule 2 keeps an average from hiding a tumour that is lost; its exception is for early rounds, where a model that is far
-better on the whole may well be worse on one patient. A patient without a number counts as 0. Patients without tumour
-have no Dice and take no part; the report says what is predicted in them (`candidate.with_false_positives`).
+better on the whole may well be worse on one patient. A patient with several cases counts once, with their mean. A case
+without a number counts as 0. Cases without tumour have no Dice and take no part; the report says what is predicted in
+them (`candidate.with_false_positives`).
 """
 
 import math
@@ -40,20 +41,36 @@ class GateRule:
                 raise ValueError(f"{name}={value}: a Dice between 0 and 1 is expected")
 
 
+def by_patient(dice: Mapping[str, float], patients: Mapping[str, str]) -> dict[str, float]:
+    """Mean Dice of the cases of every patient.
+
+    Args:
+        dice: by case; one without a number counts as 0.
+        patients: case -> patient.
+
+    Returns:
+        Dice by the names of a patient's cases, such as "lung07" or "lung07, lung07_followup".
+    """
+    cases: dict[str, list[str]] = {}
+    for case in dice:
+        cases.setdefault(patients[case], []).append(case)
+    return {", ".join(sorted(own)): sum(_number(dice[case]) for case in own) / len(own) for own in cases.values()}
+
+
 def judge(current: Mapping[str, float], candidate: Mapping[str, float], rule: GateRule) -> dict[str, Any]:
     """Decide.
 
     Args:
-        current: Dice of the current model by case of the frozen set.
-        candidate: Dice of the candidate by the same cases.
+        current: Dice of the current model by patient of the frozen set, see `by_patient`.
+        candidate: Dice of the candidate by the same patients.
         rule: the rule.
 
     Returns:
         {"accepted", "reasons", "rule", "dice": {"current", "candidate", "difference"}, "cases": [{"case", "current",
-        "candidate", "difference"}], worst difference first}.
+        "candidate", "difference"}], worst difference first}; a `case` is a patient, under the names of its cases.
 
     Raises:
-        ValueError: the two do not hold the same cases, or hold none.
+        ValueError: the two do not hold the same patients, or hold none.
     """
     if not current or set(current) != set(candidate):
         raise ValueError(

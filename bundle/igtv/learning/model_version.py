@@ -20,10 +20,11 @@ class ModelVersion:
         path: folder of the version.
         card: model card of the weights.
         sha256: of the weights' file.
-        metrics: results on the frozen validation set, such as {"dice": 0.71, "cases": {"P001": 0.8}}, with the set's
-            `frozen_sha256` and the settings of the `masks`; may be empty.
+        metrics: results on the frozen validation set, such as {"dice": 0.71, "cases": {"P001": 0.8}}, `dice` the mean
+            per patient, with the set's `frozen_sha256` and the settings of the `masks`; may be empty.
         status: "candidate", "accepted" or "refused".
-        manifest: where it came from: parent version, list of cases, settings, time.
+        manifest: where it came from: parent version, cases it learned from (`data`) and those that only chose the best
+            epoch (`checked_on`), settings, time.
         decision: why it was accepted or refused; empty for a candidate.
     """
 
@@ -55,7 +56,9 @@ class ModelVersion:
     @property
     def data(self) -> list[Mapping[str, Any]]:
         """The cases it learned from in its own training: `case`, `patient`, `label_sha256`, `role`."""
-        return list(self.manifest.get("data", []))
+        # older manifests have the cases that only chose the best epoch in both lists, in `checked_on` by name
+        checked = {entry for entry in self.manifest.get("checked_on", []) if isinstance(entry, str)}
+        return [entry for entry in self.manifest.get("data", []) if entry["case"] not in checked]
 
 
 def version_name(number: int) -> str:

@@ -40,6 +40,10 @@ STAGING_PREFIX = ".adding-"
 logger = logging.getLogger(__name__)
 
 
+class AnotherCurrent(ValueError):
+    """Another version became current than the one a candidate was measured against."""
+
+
 class ModelRegistry:
     """Versions of one model in a folder; several processes may use it at once.
 
@@ -68,9 +72,9 @@ class ModelRegistry:
         """
         with locked(self.folder / LOCK_FILE):
             if not self._numbers():
-                number = self._add(Path(model_path), {"origin": note or "seed", "data": []}, None)
-                self._decide(number, ACCEPTED, {"reasons": [note or "first version of the registry"]})
+                self._add(Path(model_path), {"origin": note or "seed", "data": []}, None)
             if not self.current_path.is_file():
+                self._accept_first(note)
                 self._point_to(self._last_accepted(), "seed", "")
         return self.current()
 
@@ -159,17 +163,35 @@ class ModelRegistry:
             number = self._add(model_path, content, None if report_dir is None else Path(report_dir))
         return self.version(number)
 
-    def accept(self, version: ModelVersion, report: Mapping[str, Any], user: str = "") -> ModelVersion:
+    def accept(
+        self, version: ModelVersion, report: Mapping[str, Any], user: str = "", expected_current: int | None = None
+    ) -> ModelVersion:
         """Make a candidate current, and keep why.
 
+        Args:
+            version: the candidate.
+            report: why.
+            user: who asked for it.
+            expected_current: number of the version it was measured against; None: any may be current.
+
         Raises:
+            AnotherCurrent: another version is current than the expected one; the candidate stays undecided.
             ValueError: the version is no candidate, or is damaged.
         """
-        return self._close(version, ACCEPTED, report, user)
+        return self._close(version, ACCEPTED, report, user, expected_current)
 
     def refuse(self, version: ModelVersion, report: Mapping[str, Any], user: str = "") -> ModelVersion:
         """Keep a candidate with the reasons against it; the current version stays."""
         return self._close(version, REFUSED, report, user)
+
+    def refuse_another_current(self, expected: int) -> None:
+        """Raise AnotherCurrent where the current version is not the one of that number, as after a rollback."""
+        now = self.current()
+        if now.number != expected:
+            raise AnotherCurrent(
+                f"the current model became {now.label} while the candidate was trained against {self.name} "
+                f"{version_name(expected)}: start again"
+            )
 
     def rollback(self, to: int | None = None, user: str = "") -> ModelVersion:
         """Make an accepted version current again.
@@ -243,6 +265,12 @@ class ModelRegistry:
 
     def _accepted(self) -> list[ModelVersion]:
         return [version for version in self.versions() if version.status == ACCEPTED]
+
+    def _accept_first(self, note: str) -> None:
+        """Decide on a first version that is alone: it was added just now, or a crash came before its decision."""
+        versions = self.versions()
+        if [version.status for version in versions] == [CANDIDATE]:
+            self._decide(versions[0].number, ACCEPTED, {"reasons": [note or "first version of the registry"]})
 
     def _last_accepted(self) -> int:
         accepted = self._accepted()
@@ -343,8 +371,17 @@ class ModelRegistry:
         flush_folder(folder)
         return number
 
-    def _close(self, version: ModelVersion, status: str, report: Mapping[str, Any], user: str) -> ModelVersion:
+    def _close(
+        self,
+        version: ModelVersion,
+        status: str,
+        report: Mapping[str, Any],
+        user: str,
+        expected_current: int | None = None,
+    ) -> ModelVersion:
         with locked(self.folder / LOCK_FILE):
+            if expected_current is not None:
+                self.refuse_another_current(expected_current)
             known = self.version(version.number)
             if known.status != CANDIDATE:
                 raise ValueError(f"{known.label} was {known.status} before: a decision is made once")

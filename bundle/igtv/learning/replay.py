@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 
 from ..configuration.plain_text import reads_as_configuration
 from .case_identity import label_sha256, patient_of
@@ -34,7 +33,7 @@ class LearningData:
 
     @property
     def new(self) -> list[dict[str, Any]]:
-        """The cases that no version before the current one has seen with this label."""
+        """The cases with a label that neither the current version nor its ancestors have learned from."""
         return [case for case in self.cases if case["role"] == NEW]
 
 
@@ -50,8 +49,9 @@ def choose_cases(
 ) -> LearningData:
     """Choose the cases of a cycle.
 
-    New is a label that neither the current version nor those it descends from have learned from. Every new case takes
-    part. Of the earlier ones all, or the `replay_cases` that were used least; ties are broken by `seed`.
+    New is a label that neither the current version nor those it descends from have learned from; one that only chose
+    a best epoch is new still. Every new case takes part. Of the earlier ones all, or the `replay_cases` that were used
+    least; ties are broken by `seed`.
 
     Args:
         labelled: `case`, `patient`, `ct`, `pet`, `label`, and `no_tumour` where the label says there is none; such a
@@ -107,7 +107,7 @@ def _usable(case: Mapping[str, Any], frozen: FrozenSet, left_out: dict[str, str]
     try:
         reason = _unsafe(case) or frozen.leak(case)
         digest = None if reason else label_sha256(case)
-    except (OSError, ImageFileError) as error:
+    except OSError as error:
         reason, digest = f"it cannot be read: {error}", None
     if reason is None and digest is None:
         reason = "its label is empty, and nobody said that there is no tumour"
@@ -130,7 +130,7 @@ def _unsafe(case: Mapping[str, Any]) -> str | None:
 
 
 def _learned_by(current: ModelVersion, versions: Sequence[ModelVersion]) -> set[str]:
-    """Labels that the current version and its ancestors have seen."""
+    """Labels that the current version and its ancestors have learned from."""
     by_number = {version.number: version for version in versions}
     seen, version = set(), current
     while version is not None:

@@ -16,7 +16,7 @@ from .frozen_set import FrozenSet
 from .gate import GateRule
 from .model_version import MODEL_FILE, ModelVersion
 from .progress import DONE, FAILED, STOPPED, ProgressFile, TrainingWatch
-from .registry import ModelRegistry
+from .registry import AnotherCurrent, ModelRegistry
 from .replay import LearningData, choose_cases, split_checked
 from .work import CASE_KEYS, CONFIGS_DIR, DATA_KEYS
 
@@ -127,58 +127,18 @@ def run_cycle(
         progress.update(phase="deciding")
         manifest = {
             "start": {"from": settings.start_from, "version": start.label, "sha256": start.sha256},
-            "data": [_entry(case) for case in data.cases],
-            "checked_on": [case["case"] for case in checked],
+            "data": [_entry(case) for case in learning],
+            "checked_on": [_entry(case) for case in checked],
             "left_out": {**(left_out or {}), **data.left_out},
             "settings": {**asdict(settings), "seed": seed},
             "seconds": round(time.monotonic() - started, 1),
         }
-        version = _decide(registry, current, frozen, folder, manifest, pretrained, settings, user)
+        try:
+            version = _decide(registry, current, frozen, folder, manifest, pretrained, settings, user)
+        except AnotherCurrent as change:
+            raise CycleFailed(str(change)) from change
         progress.update(state=DONE, phase="done", **_outcome(version))
         logger.info("%s %s: %s", version.label, version.status, "; ".join(version.decision["reasons"]))
-        return version
-
-
-def consider(
-    registry: ModelRegistry,
-    model_path: str | Path,
-    frozen: FrozenSet,
-    work_dir: str | Path,
-    settings: CycleSettings | None = None,
-    manifest: Mapping[str, Any] | None = None,
-    progress: ProgressFile | None = None,
-    user: str = "",
-) -> ModelVersion:
-    """Let weights from elsewhere through the same gate.
-
-    Args:
-        registry, frozen, work_dir, settings, progress, user: as in `run_cycle`.
-        model_path: the checkpoint, with its model card.
-        manifest: where it comes from; `data` names the cases it has learned from.
-
-    Returns:
-        The new version, accepted or refused.
-    """
-    settings, progress = settings or CycleSettings(), progress or ProgressFile(None)
-    with cycle_folder(Path(work_dir)) as folder, _told(progress):
-        current = registry.current()
-        plan = {"frozen": str(frozen.folder), "finetuning": None}
-        plan["evaluations"] = _evaluations(registry, folder, Path(model_path), current, frozen, settings.finetuning)
-        _work(plan, folder, settings, progress, threading.Event())
-        _refuse_another_current(registry, current)
-        evaluation = _current_evaluation(registry, current, frozen, settings.finetuning, folder)
-        version = conclude(
-            registry,
-            current,
-            evaluation,
-            Path(model_path),
-            folder / "candidate",
-            frozen,
-            settings.rule,
-            {"data": [], **(manifest or {}), "settings": asdict(settings)},
-            user=user,
-        )
-        progress.update(state=DONE, phase="done", **_outcome(version))
         return version
 
 
@@ -286,7 +246,7 @@ def _decide(registry, current, frozen, folder, manifest, pretrained, settings, u
     model_path = folder / "staging" / MODEL_FILE
     if not model_path.is_file():
         raise CycleFailed("the training left no weights; the current model is unchanged")
-    _refuse_another_current(registry, current)
+    registry.refuse_another_current(current.number)
     patients = {entry["patient"] for entry in manifest["data"]}
     if settings.start_from == CURRENT:
         patients |= {entry["patient"] for entry in current.data}
@@ -304,15 +264,6 @@ def _decide(registry, current, frozen, folder, manifest, pretrained, settings, u
         [*(folder / "staging" / name for name in KEPT_OF_TRAINING), folder / LOG_FILE],
         user,
     )
-
-
-def _refuse_another_current(registry: ModelRegistry, current: ModelVersion) -> None:
-    """Somebody rolled back meanwhile: a candidate measured against another model must not undo that."""
-    now = registry.current()
-    if now.number != current.number:
-        raise CycleFailed(
-            f"the current model became {now.label} while the candidate was trained against {current.label}: start again"
-        )
 
 
 def _entry(case: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _most_uncertain(scores: Mapping[str, CaseScore], cases: Sequence[str]) -> li
 
 
 def _foreground_random(scores: Mapping[str, CaseScore], cases: Sequence[str], seed: int) -> list[str]:
-    """A random order in which every place has the chance of `FOREGROUND_SHARE` to go to a case with tumour."""
+    """A random order: with the chance of `FOREGROUND_SHARE` a place goes to a case with tumour, else to any case."""
     random = np.random.RandomState(seed)
     left = [cases[index] for index in random.permutation(len(cases))]
     order = []

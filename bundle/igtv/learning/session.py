@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.datalist import Datalist, read_datalist, split_cases
+from ..networks.model_card import file_sha256
 from ..phantom.dataset import ensure_phantom_dataset
 from .frozen_set import FROZEN_FILE, FrozenSet, make_frozen_set, read_frozen_set
 from .gate import GateRule
@@ -44,7 +45,7 @@ def retrain(
         dataset_dir: folder that the datalist's paths start from.
         datalist: datalist; new labels are those that no version has learned from, so append to it and call again.
         models_dir: folder of the registry, the frozen set and the progress file.
-        model_path: pre-trained weights, where fine-tuning starts; version 1 of a new registry.
+        model_path: pre-trained weights, where fine-tuning starts; version 1 of a new registry, and no other later.
         name: of the registry.
         fold, num_folds: of the frozen set's choice, see `data.datalist.split_cases`.
         pretraining_datalist: labelled cases of the pre-training, for `pretraining_cases`.
@@ -57,7 +58,7 @@ def retrain(
         The new version, accepted or refused.
 
     Raises:
-        ValueError: nothing new, bad cases, or settings that do not fit.
+        ValueError: nothing new, bad cases, settings that do not fit, or a registry that began with other weights.
     """
     if phantom is not None and Path(phantom["dataset_dir"]).resolve() == Path(dataset_dir).resolve():
         ensure_phantom_dataset(**phantom)
@@ -65,6 +66,7 @@ def retrain(
     folder = Path(models_dir)
     registry = ModelRegistry(folder, name)
     registry.seed(model_path, "pre-trained, where fine-tuning starts")
+    _refuse_another_start(registry, Path(model_path))
     frozen = open_frozen_set(folder / FROZEN_DIR, listing, fold, num_folds, seed)
     earlier = labelled_cases(read_datalist(pretraining_datalist)) if pretraining_datalist else []
     version = run_cycle(
@@ -78,6 +80,16 @@ def retrain(
     )
     logger.info("report: %s", version.report_dir / "report.html")
     return version
+
+
+def _refuse_another_start(registry: ModelRegistry, model_path: Path) -> None:
+    """Fine-tuning starts from the first version: other weights would be believed to be in use."""
+    first = registry.version(1)
+    if not model_path.is_file() or file_sha256(model_path) != first.sha256:
+        raise ValueError(
+            f"model_path {model_path} is not what {registry.folder} began with ('{first.card.get('name')}'): give "
+            f"{first.model_path}, or another models_dir"
+        )
 
 
 def labelled_cases(listing: Datalist) -> list[dict[str, str]]:

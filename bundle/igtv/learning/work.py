@@ -29,7 +29,7 @@ def do_work(plan: Mapping[str, Any], tell: Callable[..., None] = lambda **entrie
 
     Args:
         plan: `frozen` (folder of the frozen set), `finetuning` (overrides of the verb `finetuning`, with the lists of
-            cases; None: nothing is trained) and `evaluations` (overrides of the verb `evaluating`, one mapping each).
+            cases) and `evaluations` (overrides of the verb `evaluating`, one mapping each).
         tell: takes the phase as a keyword.
 
     Raises:
@@ -37,16 +37,13 @@ def do_work(plan: Mapping[str, Any], tell: Callable[..., None] = lambda **entrie
     """
     frozen = read_frozen_set(plan["frozen"])
     settings = plan["finetuning"]
-    if settings is not None:
-        frozen.refuse_leaks([case for key in DATA_KEYS for case in settings[key]])
-        # a PatientID is anybody's text and overrides are evaluated: the data set needs none
-        slim = {
-            key: [{name: case[name] for name in CASE_KEYS if name in case} for case in settings[key]]
-            for key in DATA_KEYS
-        }
-        settings = {**settings, **slim}
-        tell(phase="training")
-        run_verb("finetuning", ("train.json", "finetune.json"), settings)
+    frozen.refuse_leaks([case for key in DATA_KEYS for case in settings[key]])
+    # a PatientID is anybody's text and overrides are evaluated: the data set needs none
+    slim = {
+        key: [{name: case[name] for name in CASE_KEYS if name in case} for case in settings[key]] for key in DATA_KEYS
+    }
+    tell(phase="training")
+    run_verb("finetuning", ("train.json", "finetune.json"), {**settings, **slim})
     tell(phase="evaluating")
     for evaluation in plan["evaluations"]:
         run_verb("evaluating", ("train.json", "evaluate.json"), evaluation)

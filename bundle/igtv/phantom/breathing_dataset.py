@@ -126,12 +126,13 @@ def simulate_breathing(
     problems = in_parallel(_make_one, jobs, workers, "breathing", progress)
     named = {breathing_case_name(job[1].case, job[3]): problem for job, problem in zip(jobs, problems, strict=True)}
     bad = {name: problem for name, problem in named.items() if problem}
+    _report_bad(bad, len(planned) - len(left_out), skip_bad_cases)
+    bad = {**left_out, **bad}
     made = [(item, cycle) for item, cycle in planned if breathing_case_name(item.case, cycle) not in bad]
-    _report_bad(bad, len(planned), skip_bad_cases)
     pictured = [breathing_case_name(item.case, cycle) for item, cycle in made[:PICTURED_CASES]]
     save_overview(folder / OVERVIEW_FILE, [load_case(folder / name) for name in pictured])
     save_json(datalist, _datalist(folder, recipe, made, places, bad))
-    logger.info("Made %d breathing cases in %s.", len(jobs) - len(bad), folder)
+    logger.info("Made %d breathing cases in %s.", sum(problem is None for problem in problems), folder)
     return datalist
 
 

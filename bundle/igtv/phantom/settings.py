@@ -38,7 +38,8 @@ class PhantomSettings:
         pet_noise: range of the coefficient of variation of the noise in the liver.
         pet_samples_per_cycle: samples of the time average in each breath (at least 40).
         pet_cycles: breaths in a PET acquisition.
-        misregistration_mm: largest shift between PET and CT along z; half of it in the plane.
+        misregistration_mm: largest shift between PET and CT along any axis; it is normal with a standard deviation of
+            0.4 of that along z and 0.2 in the plane.
         distractors: whether there are hot nodes, avid myocardium, bone lesions, atelectasis and so on.
     """
 
