@@ -122,3 +122,14 @@ def test_the_best_epoch_is_chosen_on_other_patients_than_those_learned_from():
     patients = [{case["patient"] for case in part} for part in (learning, checked)]
     assert not patients[0] & patients[1] and len(patients[1]) == 2
     assert split_checked(cases[:8], seed=3) == (cases[:8], [])  # four patients: all are needed
+
+
+def test_a_new_label_is_learned_from_where_there_are_earlier_ones_to_check_on():
+    """Nine patients that versions have learned from, and one whose label was just drawn: it never only checks."""
+    cases = [{"case": f"c{index}", "patient": f"p{index}", "role": "replay"} for index in range(9)]
+    cases.append({"case": "new", "patient": "new", "role": "new"})
+    for seed in range(20):
+        learning, checked = split_checked(cases, seed)
+        assert len(checked) == 2 and "new" in {case["case"] for case in learning}
+    drawn = {case["case"] for seed in range(20) for case in split_checked(cases, seed)[1]}
+    assert len(drawn) == 9  # others in other cycles

@@ -81,7 +81,9 @@ def choose_cases(
 
 
 def split_checked(cases: Sequence[Mapping[str, Any]], seed: int) -> tuple[list[Mapping], list[Mapping]]:
-    """Part of a cycle's patients that only chooses the best epoch, another one in every cycle.
+    """Part of a cycle's patients that only chooses the best epoch, drawn anew in every cycle.
+
+    Patients without a new label come first: a label that was just drawn is to be learned from, not to wait.
 
     The frozen set must not choose it: a candidate picked by its Dice there would look better at the gate than it is.
 
@@ -97,7 +99,9 @@ def split_checked(cases: Sequence[Mapping[str, Any]], seed: int) -> tuple[list[M
     if len(patients) < CHECKED_FROM_PATIENTS:
         return list(cases), []
     order = np.random.RandomState(seed).permutation(len(patients))
-    chosen = {patients[index] for index in order[: max(1, int(CHECKED_SHARE * len(patients)))]}
+    new = {patient_of(case) for case in cases if case.get("role") == NEW}
+    drawn = sorted((patients[index] for index in order), key=lambda patient: patient in new)
+    chosen = set(drawn[: max(1, int(CHECKED_SHARE * len(patients)))])
     learning = [case for case in cases if patient_of(case) not in chosen]
     return learning, [case for case in cases if patient_of(case) in chosen and not case.get("no_tumour")]
 
