@@ -60,7 +60,7 @@ def test_a_cnn_is_evaluated_in_windows_of_the_size_it_was_trained_with(config_fi
     write_model_card(weights, name="CNN", task="gtv", network=network, num_slices=16, patch_size=[64, 80], **prepared)
     files = config_files("train", "baselines/segresnet", "evaluate")
     made = workflow(files, "train", **tiny, model_path=str(weights))
-    assert list(made.parser.get_parsed_content("inferer").roi_size) == [64, 80, 16]
+    assert list(made.parser.get_parsed_content("inferer").window_size) == [64, 80, 16]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

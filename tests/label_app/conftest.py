@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import logging
 import os
 import sys
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,18 @@ import pytest  # noqa: E402  (the path comes first)
 from cryptography import x509  # noqa: E402
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was():
+    """A start of the server in this process logs to where a test captures it, which is closed when the test ends."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in [one for one in root.handlers if one not in before and type(one).__module__.startswith("logging")]:
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
