@@ -5,13 +5,15 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from ..files import replacing
+
+TAIL_BYTES = 1 << 16
 
 
 def now() -> str:
@@ -45,19 +47,32 @@ def write_json_durably(path: str | Path, content: Mapping[str, Any]) -> Path:
 
 
 def append_line(path: str | Path, entry: Mapping[str, Any]) -> None:
-    """Append one JSON object as a line; after the return it is on the disk. The caller holds a lock.
+    """Append one JSON object as a line, see `append_after`."""
+    append_after(path, lambda tail: json.dumps(entry).encode())
+
+
+def append_after(path: str | Path, line_after: Callable[[bytes], bytes], mode: int = 0o666) -> None:
+    """Append a line that may depend on what stands before it; after the return it is on the disk.
+
+    The caller holds a lock.
+
+    Args:
+        path: the file, made where missing.
+        line_after: from the end of the file, at most `TAIL_BYTES`, to the line without its end.
+        mode: permissions of a new file, less the umask.
 
     Raises:
         OSError: it could not be written whole (full disk); the file is then as before.
     """
     path = Path(path)
     known = path.exists()
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
     try:
         size = os.fstat(handle).st_size
+        tail = os.pread(handle, TAIL_BYTES, max(0, size - TAIL_BYTES))
         # a line that a crash cut off stays as it is, and is ended
-        start = "" if size == 0 or os.pread(handle, 1, size - 1) == b"\n" else "\n"
-        data = f"{start}{json.dumps(entry)}\n".encode()
+        start = b"" if not tail or tail.endswith(b"\n") else b"\n"
+        data = start + line_after(tail) + b"\n"
         try:
             if os.write(handle, data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

@@ -78,6 +78,10 @@ class ModelRegistry:
                 self._point_to(self._last_accepted(), "seed", "")
         return self.current()
 
+    def began_with(self, model_path: str | Path) -> bool:
+        """Whether a checkpoint is what the first version holds."""
+        return Path(model_path).is_file() and file_sha256(model_path) == self.version(1).sha256
+
     def versions(self) -> list[ModelVersion]:
         """All versions that can be read, oldest first; others are named in a warning."""
         found = []

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from ..data.datalist import Datalist, read_datalist, split_cases
-from ..networks.model_card import file_sha256
 from ..phantom.dataset import ensure_phantom_dataset
 from .frozen_set import FROZEN_FILE, FrozenSet, make_frozen_set, read_frozen_set
 from .gate import GateRule
@@ -84,8 +83,8 @@ def retrain(
 
 def _refuse_another_start(registry: ModelRegistry, model_path: Path) -> None:
     """Fine-tuning starts from the first version: other weights would be believed to be in use."""
-    first = registry.version(1)
-    if not model_path.is_file() or file_sha256(model_path) != first.sha256:
+    if not registry.began_with(model_path):
+        first = registry.version(1)
         raise ValueError(
             f"model_path {model_path} is not what {registry.folder} began with ('{first.card.get('name')}'): give "
             f"{first.model_path}, or another models_dir"

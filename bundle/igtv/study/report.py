@@ -22,7 +22,7 @@ from .page import render_page
 from .plan import SCRATCH, TRAINED, StudyPlan, split_arm
 from .store import load_json, save_json
 from .tuning import TUNING_FILE
-from .units import RESULT_FILE, Unit, UnitRunner
+from .units import Unit, UnitRunner
 
 RESULTS_FILE, STUDY_FILE, REPORT_FILE, CURVES_FILE = "results.csv", "study.json", "report.html", "curves.png"
 # of the public sarcoma patients; they reckon the full study's cost where Data B was left out
@@ -187,8 +187,7 @@ def _registration(findings: Findings) -> dict[str, Any]:
 def _cost(findings: Findings) -> dict[str, Any]:
     """Measured seconds, and the full study reckoned from them."""
     runner = findings.runner
-    paths = sorted(runner.folder.rglob(RESULT_FILE))
-    results = [load_json(path) for path in paths]
+    results = runner.all_results()
     cost = measured_cost(results, runner.num_parallel) | {
         "device": ", ".join(sorted({result.get("device", runner.device) for result in results}))
     }

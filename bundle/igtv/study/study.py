@@ -32,7 +32,7 @@ from .report import Findings, write_report
 from .store import content_digest, load_json
 from .subsets import labelled_subset
 from .tuning import chosen_settings, run_tuning
-from .units import RESULT_FILE, Unit, UnitRunner
+from .units import Unit, UnitRunner
 
 STAGES = ("data", "calibration", "registration", "pretraining", "tuning", "arms", "test", "report")
 REGISTERED_STAGES = ("pretraining", "tuning", "arms", "test")
@@ -300,8 +300,7 @@ class Study:
         registration = read_registration(self.folder)
         if registration is not None:
             sources = content_digest(registration["content"]["sources"])
-            results = [load_json(path) for path in sorted(self.folder.rglob(RESULT_FILE))]
-            others = [result["unit"] for result in results if result["sources"] != sources]
+            others = [result["unit"] for result in self.runner.all_results() if result["sources"] != sources]
             if others:
                 found.append(f"{len(others)} unit(s) were done by other sources than those registered, as {others[0]}")
         return found

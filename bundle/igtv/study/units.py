@@ -90,6 +90,10 @@ class UnitRunner:
         self.own_process = own_process
         self.failures: dict[str, str] = {}
 
+    def all_results(self) -> list[dict[str, Any]]:
+        """Contents of `result.json` of all units that have been done, in the order of their names."""
+        return [load_json(path) for path in sorted(self.folder.rglob(RESULT_FILE))]
+
     def result(self, unit: Unit) -> dict[str, Any] | None:
         """Result of a unit that has been done, else None.
 

@@ -6,18 +6,16 @@ Every line carries the SHA-256 of the line before it, so that a line changed or 
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .durable import sync_folder
+from igtv.learning.durable import append_after
 
 logger = logging.getLogger(__name__)
 
 FIRST = "0" * 64
-_TAIL = 1 << 16
 
 
 class AuditTrail:
@@ -41,26 +39,13 @@ class AuditTrail:
         Raises:
             OSError: it could not be written whole (full disk); the trail is then as before.
         """
-        known = self.path.exists()
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            size = os.fstat(handle).st_size
-            tail = os.pread(handle, _TAIL, max(0, size - _TAIL))
-            entry = {"time": now(), **event, "previous": _digest(_last_line(tail)) if size else FIRST}
-            # a line that a crash cut off stays as it is, and is ended
-            start = b"" if not tail or tail.endswith(b"\n") else b"\n"
-            data = start + json.dumps(entry, ensure_ascii=True, sort_keys=False).encode() + b"\n"
-            try:
-                if os.write(handle, data) != len(data):
-                    raise OSError(28, "No space left on device", str(self.path))
-                os.fsync(handle)
-            except BaseException:
-                os.ftruncate(handle, size)
-                raise
-        finally:
-            os.close(handle)
-        if not known:
-            sync_folder(self.path.parent)
+        entry: dict[str, Any] = {}
+
+        def line_after(tail: bytes) -> bytes:
+            entry.update({"time": now(), **event, "previous": _digest(_last_line(tail)) if tail else FIRST})
+            return json.dumps(entry, ensure_ascii=True, sort_keys=False).encode()
+
+        append_after(self.path, line_after, mode=0o600)
         return entry
 
     def read(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from igtv.files import TEMPORARY_PREFIX, replacing
+from igtv.learning.durable import flush_folder
 
 
 @contextlib.contextmanager
@@ -20,16 +21,7 @@ def durable_file(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder last."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    flush_folder(path.parent)
 
 
 def remove_leftovers(folder: Path) -> int:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from igtv.learning.registry import ModelRegistry
-from igtv.networks.model_card import file_sha256
 
 PRETRAINED = "gtv"
 FINE_TUNED = "igtv"
@@ -36,9 +35,9 @@ def open_models(app) -> dict[str, ModelRegistry]:
 
 def _refuse_another_start(registry: ModelRegistry, start: Path) -> None:
     """Labels were proposed and versions measured with the first one: another needs a data folder of its own."""
-    first = registry.version(1)
-    if first.sha256 != file_sha256(start):
+    if not registry.began_with(start):
+        name = registry.version(1).card.get("name")
         raise ValueError(
-            f"pretrained_model {start} is not what {registry.folder.parent} began with ('{first.card.get('name')}'): "
+            f"pretrained_model {start} is not what {registry.folder.parent} began with ('{name}'): "
             "leave the option out, or give another --data_dir"
         )

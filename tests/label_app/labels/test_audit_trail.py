@@ -57,7 +57,7 @@ def test_a_full_disk_leaves_the_trail_as_it_was(trail, monkeypatch, call):
             return 10
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(f"lib.labels.audit_trail.os.{call}", full)
+    monkeypatch.setattr(f"igtv.learning.durable.os.{call}", full)
     with pytest.raises(OSError, match="No space"):
         trail.append({"number": 2})
     assert trail.path.read_bytes() == before
