@@ -51,13 +51,13 @@ class FlipEnsembleInferer(Inferer):
             return self.inferer(inputs, network, *args, **kwargs)
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         views = ("", *self.flips)
-        mean = torch.zeros((), device=plain.device)
+        mean = 0.0
         with torch.no_grad():
             for flip in views:
                 axes = [AXES[axis] for axis in flip]
                 logits = self.inferer(plain.flip(axes) if axes else plain, network, *args, **kwargs)
                 probability = torch.sigmoid(logits.float())
-                mean = mean.to(probability.device) + (probability.flip(axes) if axes else probability) / len(views)
+                mean = mean + (probability.flip(axes) if axes else probability) / len(views)
             mean_logits = torch.logit(mean, eps=PROBABILITY_MARGIN)
         if isinstance(inputs, MetaTensor):
             description = MetaTensor([]).copy_meta_from(inputs, copy_attr=False)
