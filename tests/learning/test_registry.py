@@ -5,8 +5,8 @@ import json
 import shutil
 
 import pytest
+from igtv.files import file_sha256
 from igtv.learning.registry import AnotherCurrent, ModelRegistry
-from igtv.networks.model_card import file_sha256
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ def checkpoint(tmp_path):
 
 def write(checkpoint, **changes):
     entries = {"name": "Test model", "task": "gtv", "network": NETWORK, "spacing_mm": np.array([2.0, 2.0, 3.27])}
+    entries.update(hu_window=(-1000, 400), suv_range=(0, 15))
     return write_model_card(checkpoint, **{**entries, **changes})
 
 
@@ -42,25 +43,18 @@ def test_replaced_checkpoint_is_an_error(checkpoint):
         read_model_card(checkpoint)
 
 
-def test_no_card_gives_the_defaults_and_a_warning(checkpoint, caplog):
-    card = read_model_card(checkpoint, {"network": NETWORK})
-    assert card["network"] == NETWORK and card["name"] == "model" and card["task"] == "unknown"
-    assert "No model card" in caplog.text
+def test_a_checkpoint_without_card_is_an_error(checkpoint):
     with pytest.raises(FileNotFoundError, match="which network model.pt fits"):
         read_model_card(checkpoint)
-
-
-def test_defaults_fill_what_a_card_lacks(checkpoint):
-    write(checkpoint, network={"variant": "tiny", "fusion": "cipa", "sim": "none"})
-    network = read_model_card(checkpoint, {"network": NETWORK})["network"]
-    assert network == {**NETWORK, "variant": "tiny", "fusion": "cipa", "sim": "none"}
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"task": "organ"}, "one of gtv, igtv"),
-        ({"network": {"variant": "nano"}}, "network.fusion, network.sim missing"),
+        ({"network": {"variant": "nano"}}, "network.fusion, network.sim, network.sim_radius missing"),
+        ({"spacing_mm": None, "suv_range": None}, "spacing_mm, suv_range missing"),
+        ({"name": ""}, "name missing"),
     ],
 )
 def test_wrong_entries_are_refused(checkpoint, changes, message):
@@ -82,4 +76,13 @@ def test_card_needs_its_checkpoint(checkpoint, tmp_path):
 def test_broken_cards_are_named(checkpoint, content, message):
     model_card_path(checkpoint).write_text(content)
     with pytest.raises(ValueError, match=message):
+        read_model_card(checkpoint)
+
+
+def test_a_card_that_cannot_run_its_model_is_refused_where_it_is_read(checkpoint):
+    write(checkpoint)
+    card = json.loads(model_card_path(checkpoint).read_text())
+    del card["hu_window"], card["network"]["sim_radius"]
+    model_card_path(checkpoint).write_text(json.dumps(card))
+    with pytest.raises(ValueError, match="hu_window, network.sim_radius missing"):
         read_model_card(checkpoint)

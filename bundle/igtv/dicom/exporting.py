@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from ..files import file_sha256
 from ..inference.lesions import chosen_lesions, number_lesions
 from ..inference.manifest import bundle_version, run_manifest, write_manifest
-from ..networks.model_card import file_sha256
 from .contour_source import ContourSource
 from .errors import DicomError
 from .export import (

@@ -13,8 +13,8 @@ import torch
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
-from ..files import replacing
-from ..networks.model_card import DISCLAIMER, file_sha256
+from ..files import file_sha256, replacing
+from ..networks.model_card import DISCLAIMER
 from .case_evaluator import failure_text
 from .case_measures import measure
 from .ct_grid import in_ras_order, on_ct_grid, pet_on_ct_grid, save_on_ct_grid

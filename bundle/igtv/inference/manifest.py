@@ -13,8 +13,8 @@ import monai
 import numpy
 import torch
 
-from ..files import replacing
-from ..networks.model_card import DISCLAIMER, file_sha256
+from ..files import file_sha256, replacing
+from ..networks.model_card import DISCLAIMER
 from ..scan import backend_report
 
 METADATA = Path(__file__).resolve().parents[2] / "configs" / "metadata.json"

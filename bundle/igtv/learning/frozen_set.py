@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..networks.model_card import file_sha256
+from ..files import file_sha256
 from .case_identity import IMAGES, patient_of, voxel_hashes
 from .durable import flush_folder, now, write_json_durably
 

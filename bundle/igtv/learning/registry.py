@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..networks.model_card import file_sha256, model_card_path, read_model_card
+from ..files import file_sha256
+from ..networks.model_card import model_card_path, read_model_card
 from .durable import append_line, flush_file, flush_folder, locked, now, read_lines, write_json_durably
 from .model_version import (
     ACCEPTED,

@@ -4,33 +4,23 @@
 variant loads without the user naming its parts, and every output names the model it came from.
 """
 
-import hashlib
 import json
-import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..files import replacing
+from ..files import file_sha256, replacing
 
 DISCLAIMER = "Research software, not a medical device. Not for diagnosis or treatment planning without expert review."
 TASKS = ("gtv", "igtv")
-REQUIRED = ("name", "task", "network", "sha256")
-REQUIRED_NETWORK = ("variant", "fusion", "sim")
-
-logger = logging.getLogger(__name__)
+REQUIRED = ("name", "task", "network", "spacing_mm", "hu_window", "suv_range", "sha256")
+REQUIRED_NETWORK = ("variant", "fusion", "sim", "sim_radius")
 
 
 def model_card_path(model_path: str | Path) -> Path:
     """Path of the card of a checkpoint: the same name with the suffix `.json`."""
     return Path(model_path).with_suffix(".json")
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's content as 64 hexadecimal digits."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_model_card(
@@ -39,9 +29,9 @@ def write_model_card(
     name: str,
     task: str,
     network: Mapping[str, Any],
-    spacing_mm: Any = None,
-    hu_window: Any = None,
-    suv_range: Any = None,
+    spacing_mm: Any,
+    hu_window: Any,
+    suv_range: Any,
     num_slices: int | None = None,
     patch_size: Any = None,
     trained_on: str = "",
@@ -54,7 +44,7 @@ def write_model_card(
         model_path: the checkpoint; its SHA-256 goes into the card.
         name: what the model is, as shown in every output, e.g. "GTV demonstration model (phantom, sarcoma)".
         task: "gtv" (tumour at one moment) or "igtv" (tumour over the breathing cycle).
-        network: arguments of `IGTVNetwork`, at least variant, fusion and sim.
+        network: arguments of `IGTVNetwork`, at least variant, fusion, sim and sim_radius.
         spacing_mm: voxel size the network was trained at, (x, y, z).
         hu_window: CT window mapped to [-1, 1], in HU.
         suv_range: SUVbw range mapped to [-1, 1], in g/ml.
@@ -69,7 +59,7 @@ def write_model_card(
 
     Raises:
         FileNotFoundError: when there is no checkpoint at `model_path`.
-        ValueError: for an unknown task or a network without variant, fusion or sim.
+        ValueError: for an unknown task, or when an entry that the model cannot be run without is missing.
     """
     model_path = Path(model_path)
     if not model_path.is_file():
@@ -96,28 +86,17 @@ def write_model_card(
     return model_card_path(model_path)
 
 
-def read_model_card(model_path: str | Path, defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def read_model_card(model_path: str | Path) -> dict[str, Any]:
     """Read the card of a checkpoint and check that it belongs to this very file.
 
-    Args:
-        model_path: the checkpoint.
-        defaults: card to go on with, and a warning, when there is none; e.g. for weights from elsewhere.
-
-    Returns:
-        The card; entries it lacks come from `defaults`, for "network" entry by entry.
-
     Raises:
-        FileNotFoundError: when there is no card and no defaults, or a card without its checkpoint.
+        FileNotFoundError: when there is no card, or a card without its checkpoint.
         ValueError: when the card cannot be read, lacks an entry, or describes another file.
     """
     model_path = Path(model_path)
     path = model_card_path(model_path)
-    defaults = dict(defaults or {})
     if not path.is_file():
-        if not defaults:
-            raise FileNotFoundError(f"No model card {path}: it says which network {model_path.name} fits. {_WAYS_OUT}")
-        logger.warning("No model card %s: going on with the network of the config, %s.", path, defaults.get("network"))
-        return {"name": model_path.stem, "task": "unknown", "sha256": None, **defaults}
+        raise FileNotFoundError(f"No model card {path}: it says which network {model_path.name} fits. {_WAYS_OUT}")
     if not model_path.is_file():
         raise FileNotFoundError(f"Model card {path} is there, its checkpoint {model_path} is not. Check model_path.")
     try:
@@ -131,20 +110,19 @@ def read_model_card(model_path: str | Path, defaults: Mapping[str, Any] | None =
             f"Model card {path} describes another file: it names SHA-256 {card['sha256'][:12]}..., "
             f"{model_path.name} has {digest[:12]}.... {_WAYS_OUT}"
         )
-    network = {**defaults.get("network", {}), **card["network"]}
-    return {**defaults, **card, "network": network}
+    return card
 
 
 _WAYS_OUT = (
-    "Put the card that came with the checkpoint beside it, write a new one with "
-    "igtv.networks.model_card.write_model_card, or remove the card to go on with the network named in the config."
+    "Put the card that came with the checkpoint beside it, or write a new one with "
+    "igtv.networks.model_card.write_model_card."
 )
 
 
 def _check(card: Any, path: Path) -> None:
     if not isinstance(card, dict):
         raise ValueError(f"Model card {path}: expected a JSON object, found {type(card).__name__}. {_WAYS_OUT}")
-    missing = [key for key in REQUIRED if not card.get(key)]
+    missing = [key for key in REQUIRED if card.get(key) is None or str(card[key]) == ""]
     network = card.get("network")
     if isinstance(network, Mapping):
         missing += [f"network.{key}" for key in REQUIRED_NETWORK if key not in network]

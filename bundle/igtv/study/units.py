@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from ..files import file_sha256
 from ..learning.bound_process import start_bound, stop_bound
 from ..learning.work import BUNDLE_DIR
-from ..networks.model_card import file_sha256
 from ..training.checkpoint_keeper import BEST_NAME
 from .masks import MASKS_FILE
 from .store import load_json, save_json

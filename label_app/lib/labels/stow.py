@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi.responses import JSONResponse
+from igtv.files import file_sha256
 from pydicom.dataset import Dataset
 
 from .dicom_labels import label_on_ct
-from .durable import file_sha256
 from .errors import LabelRefused
 from .grids import read_grid
 from .pacs_labels import submitted_object

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
+from igtv.files import file_sha256
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
-from lib.labels.durable import durable_file, file_sha256
+from lib.labels.durable import durable_file
 from lib.labels.edit_dice import compare
 from lib.labels.errors import LabelRefused
 from lib.labels.grids import read_grid

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import requests
 import SimpleITK as sitk
+from igtv.files import file_sha256
 from lib.labels.audit_trail import AuditTrail
-from lib.labels.durable import file_sha256
 
 from .conftest import TRAINING_PATIENTS, wait_until
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from lib.labels.durable import file_sha256
+from igtv.files import file_sha256
 from lib.labels.label_store import LabelStore
 
 LABEL_APP = Path(__file__).resolve().parents[3] / "label_app"

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from igtv.dicom.errors import DicomError
+from igtv.files import file_sha256
 from igtv.learning.cycle import CycleFailed, CycleStopped
 from igtv.learning.frozen_set import read_frozen_set
 from igtv.learning.model_version import ModelVersion
 from igtv.networks.igtv_network import IGTVNetwork
-from igtv.networks.model_card import file_sha256, write_model_card
+from igtv.networks.model_card import write_model_card
 from lib.learning import learning_loop
 from lib.learning.learning_loop import LearningLoop
 from lib.learning.models import open_models
@@ -26,6 +27,7 @@ from lib.server.errors import RequestError
 from lib.studies.errors import PetMissing
 from lib.studies.pacs import PacsError
 
+PREPARED = {"spacing_mm": (3.0, 3.0, 3.0), "hu_window": (-100, 160), "suv_range": (0, 15)}
 PATIENTS = ["p0", "p1", "p2", "p3", "p4", "p5"]
 
 
@@ -128,7 +130,7 @@ def own_model(tmp_path):
     """A checkpoint of the user's, of another network than the shipped one."""
     path, network = tmp_path / "own.pt", {"variant": "nano", "fusion": "rectified", "sim": "B", "sim_radius": 4}
     torch.save(IGTVNetwork(**network).state_dict(), path)
-    write_model_card(path, name="Own model", task="gtv", network=network, spacing_mm=(3.0, 3.0, 3.0))
+    write_model_card(path, name="Own model", task="gtv", network=network, **PREPARED)
     return path
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
-
-from lib.labels.durable import file_sha256
+from igtv.files import file_sha256
 
 from ...paths import is_remote
 from .. import identifiers, parameters
