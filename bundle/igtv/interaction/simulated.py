@@ -1,12 +1,10 @@
 """An annotator who is simulated: clicks in the largest error, a little off its middle, again and again."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from ..evaluation.overlap import dice
 from .clicks import Click, clicks_from_voxels
 from .likeness import TissueLikeness
 from .resegmentation import RADIUS_MM, resegment
@@ -83,15 +81,3 @@ def corrections(
             clicks.append(click)
             now = resegment(probability, mask, tissue, affine, clicks, radius_mm)
         yield list(clicks), now
-
-
-def dice_by_clicks(mask: np.ndarray, label: np.ndarray, **scene: Any) -> list[float]:
-    """Dice of the proposal and after 1, 2, ... clicks.
-
-    Args:
-        mask, label: the proposal and the truth, (X, Y, Z).
-        scene: further arguments of `corrections`.
-    """
-    truth = np.asarray(label) != 0
-    steps = corrections(mask=mask, label=label, **scene)
-    return [dice(np.asarray(mask) != 0, truth), *(dice(now, truth) for _, now in steps)]
