@@ -31,11 +31,18 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
-def _missing(what: str):
-    """With CI=true something missing is a failure, elsewhere a skip that says what is missing."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is missing, and CI=true says it must be there")
-    pytest.skip(f"{what} is missing")
+@pytest.fixture(scope="session")
+def require():
+    """`require(what, found)` gives `found` back; what is missing is a skip that says so, with CI=true a failure."""
+
+    def check(what: str, found):
+        if not found and os.environ.get("CI") == "true":
+            pytest.fail(f"{what} is missing, and CI=true says it must be there")
+        if not found:
+            pytest.skip(f"{what} is missing")
+        return found
+
+    return check
 
 
 @pytest.fixture(scope="session")
@@ -49,11 +56,10 @@ def bundle_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_dir() -> Path:
+def shared_dir(require) -> Path:
     """Folder of the real data and reference material that lies beside the repository."""
     folder = ROOT.parent / "shared"
-    if not folder.is_dir():
-        _missing("../shared (real test data)")
+    require("../shared (real test data)", folder.is_dir())
     return folder
 
 
