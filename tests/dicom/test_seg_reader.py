@@ -1,4 +1,4 @@
-"""DICOM SEG in: frames in any order, binary and fractional, other grids, what cannot be one mask."""
+"""DICOM SEG in: frames in any order, binary, fractional and label maps, other grids, what cannot be one mask."""
 
 import highdicom as hd
 import numpy as np
@@ -12,6 +12,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 FRAME = generate_uid()
+LABEL_MAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
 SHAPE = (9, 24, 20)  # slices, rows, columns
 SPACING = (1.5, 1.2, 3.0)
 TILT = np.radians(12)
@@ -133,6 +134,57 @@ def test_fraction_counts_from_one_half(tmp_path):
     frames[4, 5:15, 4:9] = 0.3
     path = write_seg(tmp_path / "s.dcm", frames, ["IGTV"], kind="FRACTIONAL")
     assert sitk.GetArrayFromImage(read_segmentation(path, grid(np.eye(3)))["IGTV"]).sum() == 50
+
+
+def as_label_map(masks, numbers, background, bits=8):
+    """`change` for `write_seg`: the object of supplement 243, a frame per slice with the segments' numbers.
+
+    Its numbers need neither begin with 1 nor be without gaps, every value of the pixels is described, that of the
+    background too, and a frame belongs to no segment.
+    """
+
+    def change(dataset):
+        values = np.full(SHAPE, background, f"<u{bits // 8}")
+        for k, number in enumerate(numbers):
+            values[masks[..., k] > 0] = number
+            dataset.SegmentSequence[k].SegmentNumber = number
+        dataset.SegmentSequence.insert(0, description(1, "Background"))
+        dataset.SegmentSequence[0].SegmentNumber = dataset.PixelPaddingValue = background
+        order = np.random.default_rng(0).permutation(SHAPE[0])
+        items = []
+        for k in order:
+            item, position = pydicom.Dataset(), pydicom.Dataset()
+            position.ImagePositionPatient = [5, 6, 7 + 3 * int(k)]
+            item.PlanePositionSequence = [position]
+            items.append(item)
+        dataset.PerFrameFunctionalGroupsSequence = items
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = LABEL_MAP_CLASS
+        dataset.SegmentationType, dataset.SegmentsOverlap = "LABELMAP", "NO"
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+        dataset.NumberOfFrames = SHAPE[0]
+        dataset.PixelData = values[order].tobytes()
+
+    return change
+
+
+@pytest.mark.parametrize(("background", "bits"), [(0, 8), (255, 8), (0, 16)])
+def test_every_voxel_of_a_label_map_and_no_background(tmp_path, masks, background, bits):
+    masks[3, 20:, 12:, 1] = 1  # both segments in one frame
+    change = as_label_map(masks, (7, 2), background, bits)
+    path = write_seg(tmp_path / "s.dcm", masks, ["IGTV", "nodes"], change=change)
+    found = read_segmentation(path, grid(np.eye(3)))
+    assert list(found) == ["IGTV", "nodes"] == list_segments(path)
+    assert (sitk.GetArrayFromImage(found["IGTV"]) == masks[..., 0]).all()
+    assert (sitk.GetArrayFromImage(found["nodes"]) == masks[..., 1]).all()
+
+
+def test_a_label_map_that_names_no_background_has_it_at_zero(tmp_path, masks):
+    def change(dataset):
+        as_label_map(masks, (1, 2), 0)(dataset)
+        del dataset.PixelPaddingValue
+
+    path = write_seg(tmp_path / "s.dcm", masks, ["IGTV", "nodes"], change=change)
+    assert list(read_segmentation(path, grid(np.eye(3)))) == ["IGTV", "nodes"]
 
 
 def test_segments_of_one_label_and_empty_ones(tmp_path, masks):

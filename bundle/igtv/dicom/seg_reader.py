@@ -36,7 +36,7 @@ def read_segmentation(
 
     Returns:
         {segment label: uint8 mask (0 or 1) with the geometry of `reference_image`}; segments with no voxel in the image
-        are left out, which is logged. Fractions from 0.5 count as inside.
+        are left out, which is logged. Fractions from 0.5 count as inside. The background of a label map is no segment.
 
     Raises:
         DicomError: when the file is no whole SEG, was exported by OHIF, lies in another frame of reference, or no
@@ -73,11 +73,19 @@ def _check_kind(dataset: pydicom.Dataset) -> None:
         raise DicomError(f"is no DICOM SEG with segments: its Modality (0008,0060) is {modality!r}")
 
 
+def _is_label_map(dataset: pydicom.Dataset) -> bool:
+    return str(dataset.get("SegmentationType", "")) == "LABELMAP"
+
+
 def _labels(dataset: pydicom.Dataset) -> dict[int, str]:
     """Segment number -> label; where several share one, the number is added."""
+    # a label map describes its background as one more segment, numbered as its pixels are padded
+    background = int(dataset.get("PixelPaddingValue") or 0) if _is_label_map(dataset) else None
+    numbers = [int(item.SegmentNumber) for item in dataset.SegmentSequence]
     labels = {
-        int(item.SegmentNumber): str(item.get("SegmentLabel", "")).strip() or f"segment {int(item.SegmentNumber)}"
-        for item in dataset.SegmentSequence
+        number: str(item.get("SegmentLabel", "")).strip() or f"segment {number}"
+        for number, item in zip(numbers, dataset.SegmentSequence, strict=True)
+        if number != background
     }
     names = list(labels.values())
     return {n: name if names.count(name) == 1 else f"{name} (number {n})" for n, name in labels.items()}
@@ -97,7 +105,7 @@ def _segments(dataset: pydicom.Dataset, frame: str) -> list[tuple[str, sitk.Imag
     positions = np.array([_group(dataset, item, "PlanePositionSequence").ImagePositionPatient for item in items], float)
     heights = positions @ direction[:, 2]
     origin, step, rows = _regular(heights, positions, direction, _stated_spacing(dataset, items, spacing))
-    label_map = str(dataset.get("SegmentationType", "")) == "LABELMAP"
+    label_map = _is_label_map(dataset)
     numbers = np.array([0 if label_map else _segment_number(dataset, item) for item in items])
     segments = []
     for number, name in _labels(dataset).items():
