@@ -91,9 +91,11 @@ def import_dataset(
         if not series:
             raise DicomError(f"no usable DICOM file below {dicom_dir}; " + _listing(problems))
         damaged = _damaged(problems)
-        works = plan_cases(series, damaged, case_names)
+        held = {case: facts["patient_id"] for case, facts in read_cases(folder).items()}
+        works = plan_cases(series, damaged, case_names, held)
         options.check_patients({work.patient_id for work in works} | {file.patient_id for file in damaged})
         prints = {work.case: fingerprint(work, options) for work in works}
+        assert len(prints) == len(works), "two cases have one name: one patient would replace another"
         there = {work.case: read_case(folder / work.case) for work in works}
         new = [work for work in works if (there[work.case] or {}).get("fingerprint") != prints[work.case]]
         errors = _import_all(folder, new, prints, options, num_workers, progress)
