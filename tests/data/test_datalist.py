@@ -18,6 +18,7 @@ def test_paths_are_absolute_and_other_keys_are_not_handed_on(write_datalist, tmp
     cases = read_datalist(path).training
     assert cases[0].as_case() == {
         "case": "P1",
+        "patient": "P1",
         "ct": str(tmp_path / "a/ct.nii.gz"),
         "pet": str(tmp_path / "a/pet.nii.gz"),
         "label": str(tmp_path / "a/label.nii.gz"),

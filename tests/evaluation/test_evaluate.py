@@ -122,7 +122,7 @@ def test_comparison_with_another_run(run, tmp_path, by_file):
 
 
 def test_comparison_with_other_patients_fails_but_keeps_the_numbers(run, tmp_path):
-    with pytest.raises(ValueError, match="different patients"):
+    with pytest.raises(ValueError, match="different cases"):
         evaluate(tmp_path, (0, 1), compare=run[0])
     assert (tmp_path / "metrics.csv").is_file()
 

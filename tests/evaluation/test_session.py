@@ -66,7 +66,7 @@ def test_a_comparison_is_looked_at_before_anything_is_segmented(cases, tmp_path)
         evaluate(cases, tmp_path, compare=str(tmp_path / "none"))
     assert not evaluate.ran
     first = evaluate(cases[:1], tmp_path, name="first")
-    with pytest.raises(ValueError, match="first holds other patients .*: P2"):
+    with pytest.raises(ValueError, match="first holds other cases .*: P2"):
         evaluate(cases, tmp_path, compare=str(first))
     assert not evaluate.ran
 

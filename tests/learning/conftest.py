@@ -33,7 +33,7 @@ def phantom_dir(tmp_path_factory, simulate_coarsely) -> Path:
 def cases(phantom_dir) -> list[dict]:
     """The five cases as the loop takes them."""
     items = read_datalist(phantom_dir / "dataset.json").training
-    return [{**item.as_case(), "patient": item.patient} for item in items]
+    return [item.as_case() for item in items]
 
 
 @pytest.fixture(scope="session")

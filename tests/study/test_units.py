@@ -21,7 +21,7 @@ from igtv.training.checkpoint_keeper import CheckpointKeeper
 def cases(tmp_path_factory, simulate_coarsely):
     folder = simulate_coarsely(tmp_path_factory.mktemp("phantom") / "tiny", "igtv", cases=3, folds=1)
     items = read_datalist(folder / "dataset.json").training
-    return [{**item.as_case(), "patient": item.patient} for item in items]
+    return [item.as_case() for item in items]
 
 
 def threshold_unit(cases, name="A/test/threshold", **changes):

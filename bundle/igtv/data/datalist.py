@@ -50,11 +50,12 @@ class DatalistItem:
     label_kind: str = ""
 
     def as_case(self) -> dict[str, str | bool]:
-        """The item as the transforms take it: `case`, `ct`, `pet`, `ct_kind`; where known, `label`, `ct_series_uid`.
+        """The item as transforms take it: `case`, `patient`, `ct`, `pet`, `ct_kind`; where known, `label` and
+        `ct_series_uid`.
 
         `no_tumour` is there, and True, only where the label says so.
         """
-        case = {"case": self.case, "ct": self.ct, "pet": self.pet, "ct_kind": self.ct_kind}
+        case = {"case": self.case, "patient": self.patient, "ct": self.ct, "pet": self.pet, "ct_kind": self.ct_kind}
         if self.label is not None:
             case["label"] = self.label
         if self.ct_series_uid:

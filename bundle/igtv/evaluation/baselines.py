@@ -16,7 +16,7 @@ from .evaluate import SUMMARY_FILE, CaseEvaluator
 from .masks import as_binary_mask, crop_to_foreground, largest_component
 from .overlap import dice
 from .tables import write_json
-from .volumes import case_name, load_case
+from .volumes import case_name, load_case, patient_name
 
 # SUV 0.5 to 10. Half steps, as thresholds are quoted: a few dozen patients cannot tell finer ones apart.
 THRESHOLD_GRID = tuple(0.5 * step for step in range(1, 21))
@@ -103,7 +103,7 @@ def evaluate_threshold_baselines(
     Raises:
         ValueError: a patient is in both lists, or a case lacks PET or label.
     """
-    both = {case_name(case) for case in training_cases} & {case_name(case) for case in cases}
+    both = {patient_name(case) for case in training_cases} & {patient_name(case) for case in cases}
     if both:
         raise ValueError(f"the threshold must not be chosen on patients it is evaluated on: {sorted(both)}")
     arms = {"fraction_of_max": (f"SUV > {FRACTION_OF_MAX:.0%} of the maximum", fraction_of_max_mask)}
@@ -127,6 +127,7 @@ def evaluate_threshold_baselines(
                 volumes["spacing_mm"],
                 volumes["ct"],
                 volumes["pet"],
+                patient_name(case),
             )
     summaries = {arm: evaluator.finish() for arm, evaluator in evaluators.items()}
     if choice is not None:

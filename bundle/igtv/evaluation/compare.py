@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .case_metrics import METRICS
+from .patients import paired_patient_means, patient_of
 from .statistics import RESAMPLES, holm, paired_difference
 from .tables import column
 
@@ -50,7 +51,7 @@ def compare_runs(
     metrics, the others have none (p_holm NaN); the strata are descriptive (mean difference and interval, no test).
 
     Args:
-        rows: rows of the run at hand (`case` and the columns of `case_metrics`).
+        rows: rows of the run at hand (`case`, `patient` and the columns of `case_metrics`).
         other_rows: rows of the other run.
         name: of the run at hand.
         other_name: of the other run.
@@ -58,9 +59,9 @@ def compare_runs(
         seed: of the bootstrap.
 
     Returns:
-        {"name", "other_name", "n_cases", "seed", "resamples", "metrics": {metric: paired_difference + "p_holm",
-        "better"}, "by_volume": {stratum: {"dice": ...}}, "cases": [{"case", "dice", "dice_other", "difference", ...}]}.
-        Differences are this run minus the other.
+        {"name", "other_name", "n_cases", "n_patients", "seed", "resamples", "metrics": {metric: paired_difference +
+        "p_holm", "better"}, "by_volume": {stratum: {"dice": ...}}, "cases": [{"case", "dice", "dice_other",
+        "difference", ...}]}. Differences are this run minus the other.
 
     Raises:
         ValueError: the two runs do not hold the same patients with the same references, or a case twice.
@@ -68,7 +69,7 @@ def compare_runs(
     rows, other_rows = _aligned(rows, other_rows, name, other_name)
     compared = {}
     for metric in COMPARED:
-        pair = (_judged(rows, metric), _judged(other_rows, metric))
+        pair = paired_patient_means(rows, _judged(rows, metric), _judged(other_rows, metric))
         compared[metric.name] = {"better": metric.better} | paired_difference(*pair, resamples=resamples, seed=seed)
     corrected = holm({metric: compared[metric]["p_wilcoxon"] for metric in PRIMARY})
     for metric, numbers in compared.items():
@@ -76,8 +77,7 @@ def compare_runs(
     others = {row["case"]: row for row in other_rows}
     strata = {
         stratum: paired_difference(
-            column(group, "dice"),
-            column([others[row["case"]] for row in group], "dice"),
+            *paired_patient_means(group, column(group, "dice"), column([others[row["case"]] for row in group], "dice")),
             resamples=resamples,
             seed=seed,
         )
@@ -87,6 +87,7 @@ def compare_runs(
         "name": name,
         "other_name": other_name,
         "n_cases": len(rows),
+        "n_patients": len({patient_of(row) for row in rows}),
         "seed": seed,
         "resamples": resamples,
         "metrics": compared,
@@ -116,7 +117,7 @@ def _aligned(rows, other_rows, name: str, other_name: str) -> tuple[list[Mapping
     if set(by_case) != set(others):
         only_here, only_there = sorted(set(by_case) - set(others)), sorted(set(others) - set(by_case))
         raise ValueError(
-            f"{name} and {other_name} hold different patients, so they cannot be compared pairwise: "
+            f"{name} and {other_name} hold different cases, so they cannot be compared pairwise: "
             f"only in {name}: {_some(only_here)}; only in {other_name}: {_some(only_there)}"
         )
     for case, row in by_case.items():
@@ -133,7 +134,7 @@ def _aligned(rows, other_rows, name: str, other_name: str) -> tuple[list[Mapping
 def _by_case(rows: Sequence[Mapping], name: str) -> dict[str, Mapping]:
     by_case = {row["case"]: row for row in rows}
     if len(by_case) != len(rows):
-        raise ValueError(f"{name} holds a patient more than once")
+        raise ValueError(f"{name} holds a case more than once")
     return by_case
 
 

@@ -24,7 +24,7 @@ from .report import render_report
 from .statistics import RESAMPLES
 from .summary import summarise_run
 from .tables import METRICS_FILE, read_rows, write_json, write_rows, write_text
-from .volumes import case_name, load_case
+from .volumes import case_name, load_case, patient_name
 
 SUMMARY_FILE, REPORT_FILE, COMPARE_FILE = "summary.json", "report.html", "compare.json"
 
@@ -44,17 +44,18 @@ def measure_case(
     ct_hu=None,
     pet_suv=None,
     end_length_mm: float = END_LENGTH_MM,
+    patient: str | None = None,
 ) -> dict:
     """Metrics of one case, and its picture in `<output_dir>/<case>/evaluation.png` when there is a CT.
 
     Args and errors as in `CaseEvaluator.add`.
 
     Returns:
-        The row: `case`, then the columns of `case_metrics`.
+        The row: `case`, `patient`, then the columns of `case_metrics`.
     """
     case = case_name({"case": case})
     pred, label, spacing = check_pair(pred, label, spacing_mm, case)
-    row = {"case": case} | case_metrics(pred, label, spacing, case, end_length_mm)
+    row = {"case": case, "patient": patient or case} | case_metrics(pred, label, spacing, case, end_length_mm)
     if ct_hu is not None:
         verdict = "no reference target" if np.isnan(row["dice"]) else f"Dice {row['dice']:.3f}"
         title = f"{case}: {verdict}, reference {row['volume_reference_ml']:.1f} ml"
@@ -103,10 +104,12 @@ class CaseEvaluator:
         self.made_with = None if made_with is None else json_safe(made_with)
         self.rows: list[dict] = []
         self._other_rows = read_rows(compare) if compare else None
-        self._other_name = _run_name(compare) if compare else ""
+        self._other_name = run_name(compare) if compare else ""
         self._other_made_with = read_made_with(compare) if compare else None
 
-    def add(self, case: str, pred, label, spacing_mm: Sequence[float], ct_hu=None, pet_suv=None) -> dict:
+    def add(
+        self, case: str, pred, label, spacing_mm: Sequence[float], ct_hu=None, pet_suv=None, patient: str | None = None
+    ) -> dict:
         """Measure one case and draw its picture.
 
         Args:
@@ -116,6 +119,7 @@ class CaseEvaluator:
             spacing_mm: voxel size (x, y, z).
             ct_hu: CT (X, Y, Z) in HU; without it there is no picture.
             pet_suv: PET (X, Y, Z) in SUVbw (g/ml) on the same grid.
+            patient: whose case it is; None: of a patient with no other one.
 
         Returns:
             The row of the case.
@@ -124,13 +128,13 @@ class CaseEvaluator:
             ValueError: the case came before, or masks and voxel size cannot be compared.
         """
         return self.add_row(
-            measure_case(self.output_dir, case, pred, label, spacing_mm, ct_hu, pet_suv, self.end_length_mm)
+            measure_case(self.output_dir, case, pred, label, spacing_mm, ct_hu, pet_suv, self.end_length_mm, patient)
         )
 
     def add_row(self, row: dict) -> dict:
         """Take a row that `measure_case` made, in another process for example."""
         if any(row["case"] == known["case"] for known in self.rows):
-            raise ValueError(f"{row['case']} was evaluated before: every patient counts once")
+            raise ValueError(f"{row['case']} was evaluated before: every case counts once")
         self.rows.append(row)
         return row
 
@@ -141,7 +145,7 @@ class CaseEvaluator:
             The summary (see `summary.summarise_run`), with `comparison` when there is one.
 
         Raises:
-            ValueError: no case was added, or the other run holds different patients.
+            ValueError: no case was added, or the other run holds different cases.
         """
         if not self.rows:
             raise ValueError(f"nothing to evaluate: no case was added for {self.output_dir}")
@@ -186,7 +190,7 @@ def read_other_run(compare: str | os.PathLike, cases: Sequence[str]) -> None:
     known = {row["case"] for row in read_rows(compare)}
     if known != set(cases):
         only = ", ".join(sorted(known ^ set(cases))[:5])
-        raise ValueError(f"compare: {_run_name(compare)} holds other patients than those to be evaluated: {only}")
+        raise ValueError(f"compare: {run_name(compare)} holds other cases than those to be evaluated: {only}")
 
 
 def read_made_with(compare: str | os.PathLike) -> dict | None:
@@ -204,7 +208,8 @@ def evaluate_predictions(
 
     Args:
         cases: one mapping per case: `label` and `pred`, optionally `ct` and `pet` for the picture, as paths or as
-            arrays (X, Y, Z) in RAS with `spacing_mm`; `case` or `patient_id`, else the folder of the CT names it.
+            arrays (X, Y, Z) in RAS with `spacing_mm`; `case` or `patient_id`, else the folder of the CT names it;
+            `patient` where a patient has several cases.
         output_dir: see `CaseEvaluator`.
         workers: processes that read, measure and draw.
         progress: show a bar.
@@ -221,7 +226,7 @@ def evaluate_predictions(
     names = [case_name(case) for case in cases]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"every patient counts once, but these come more often: {twice}")
+        raise ValueError(f"every case counts once, but these come more often: {twice}")
     evaluator = CaseEvaluator(output_dir, **settings)
     measure = partial(_measure_from_source, output_dir=str(output_dir), end_length_mm=evaluator.end_length_mm)
     bar = partial(tqdm, total=len(cases), desc="evaluating", unit="case", disable=not progress)
@@ -250,10 +255,11 @@ def _measure_from_source(case: Mapping, output_dir: str, end_length_mm: float) -
         volumes["ct"],
         volumes["pet"],
         end_length_mm,
+        patient_name(case),
     )
 
 
-def _run_name(run: str | os.PathLike) -> str:
+def run_name(run: str | os.PathLike) -> str:
     """Name of the other run: its folder, not its path, which may hold a user's name."""
     path = Path(run).resolve()
     return path.name if path.is_dir() else path.parent.name

@@ -1,6 +1,7 @@
 """Statistics over patients: bootstrap intervals of means, paired tests, Holm's correction.
 
-The patient is the unit. NaN values (metric not defined for that patient) are left out and counted, never replaced.
+The patient is the unit (`patients.py` makes one number of several cases). NaN values (metric not defined for that
+patient) are left out and counted, never replaced.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import numpy as np
 from .case_metrics import METRICS
 from .compare import rows_by_stratum
 from .overlap import pooled_metrics
+from .patients import patient_column, patient_means, patient_of
 from .statistics import summarise
 from .surfaces import TOLERANCES_MM
 from .tables import column
@@ -23,32 +24,33 @@ def summarise_run(rows: Sequence[Mapping], name: str, end_length_mm: float, resa
     """Summary of a run, ready for JSON.
 
     Args:
-        rows: one row per case (`case` and the columns of `case_metrics`).
+        rows: one row per case (`case`, `patient` and the columns of `case_metrics`).
         name: name of what is evaluated.
         end_length_mm: as used for the rows.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
     Returns:
-        name, n_cases, n_reference_empty, n_prediction_empty (of those with a target), settings, metrics (per metric
-        the numbers of `statistics.summarise`, signed errors with `mean_absolute`), coverage_reached (part of the
-        patients with at least that coverage), lesions (totals), by_volume, pooled, worst_cases.
+        name, n_cases, n_patients, n_reference_empty, n_prediction_empty (of those with a target), settings, metrics
+        (per metric the numbers of `statistics.summarise`, signed errors with `mean_absolute`), coverage_reached (part
+        of the patients with at least that coverage), lesions (totals), by_volume, pooled, worst_cases.
     """
 
     def summary(group: Sequence[Mapping], metric: str) -> dict:
-        return summarise(column(group, metric), CONFIDENCE, resamples, seed)
+        return summarise(patient_column(group, metric), CONFIDENCE, resamples, seed)
 
     metrics = {metric.name: summary(rows, metric.name) for metric in METRICS}
     for metric in METRICS:
         if metric.better == "zero":
-            values = np.abs(column(rows, metric.name))
+            values = patient_means(rows, np.abs(column(rows, metric.name)))
             defined = values[~np.isnan(values)]
             metrics[metric.name]["mean_absolute"] = float(defined.mean()) if len(defined) else float("nan")
     with_target = [row for row in rows if row["volume_reference_ml"] > 0]
-    coverage = column(with_target, "coverage")
+    coverage = patient_column(with_target, "coverage")
     return {
         "name": name,
         "n_cases": len(rows),
+        "n_patients": len({patient_of(row) for row in rows}),
         "n_reference_empty": len(rows) - len(with_target),
         "n_prediction_empty": sum(row["volume_prediction_ml"] == 0 for row in with_target),
         "settings": {
@@ -69,7 +71,8 @@ def summarise_run(rows: Sequence[Mapping], name: str, end_length_mm: float, resa
             count: int(column(rows, count).sum()) if rows else 0 for count in ("lesion_tp", "lesion_fp", "lesion_fn")
         },
         "by_volume": {
-            stratum: {"n": len(group)} | {metric: summary(group, metric) for metric in STRATUM_METRICS}
+            stratum: {"n": len({patient_of(row) for row in group})}
+            | {metric: summary(group, metric) for metric in STRATUM_METRICS}
             for stratum, group in rows_by_stratum(rows).items()
         },
         "pooled": pooled_metrics(rows),

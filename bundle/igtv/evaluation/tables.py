@@ -16,6 +16,7 @@ from ..inference.manifest import json_safe
 
 NAN = float("nan")
 METRICS_FILE = "metrics.csv"
+TEXT_COLUMNS = ("case", "patient")
 
 
 def write_text(path: str | os.PathLike, text: str) -> Path:
@@ -57,7 +58,9 @@ def read_rows(run: str | os.PathLike) -> list[dict]:
     if not rows or not {"case", "dice"} <= set(rows[0]):
         raise ValueError(f"{path} is not a table of an evaluation: it needs the columns `case` and `dice` and a row")
     try:
-        return [{key: value if key == "case" else float(value or "nan") for key, value in row.items()} for row in rows]
+        return [
+            {key: value if key in TEXT_COLUMNS else float(value or "nan") for key, value in row.items()} for row in rows
+        ]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} holds a cell that is not a number: {error}") from error
 

@@ -35,6 +35,11 @@ def case_name(case: Mapping) -> str:
     return check_case_name(str(name))
 
 
+def patient_name(case: Mapping) -> str:
+    """Patient of a case: its `patient`; a case that names none is a patient of its own (see `case_name`)."""
+    return str(case.get("patient") or case_name(case))
+
+
 def load_volume(path: str | os.PathLike, case: str, what: str) -> MetaTensor:
     """Read one NIfTI volume, channel first (1, X, Y, Z), axes turned to RAS, scale factors applied.
 

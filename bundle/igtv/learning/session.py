@@ -94,7 +94,7 @@ def _refuse_another_start(registry: ModelRegistry, model_path: Path) -> None:
 def labelled_cases(listing: Datalist) -> list[dict[str, str]]:
     """Labelled cases of the lists `training` and `validation`, as `run_cycle` takes them."""
     items = (*listing.training, *listing.validation)
-    return [{**item.as_case(), "patient": item.patient} for item in items if item.label is not None]
+    return [item.as_case() for item in items if item.label is not None]
 
 
 def open_frozen_set(folder: Path, listing: Datalist, fold: int, num_folds: int, seed: int) -> FrozenSet:
