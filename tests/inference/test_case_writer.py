@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from igtv.files import file_sha256
 from igtv.inference.case_evaluator import CaseDataset, TolerantEvaluator, failure_text
 from igtv.inference.case_measures import measure
 from igtv.inference.case_writer import CaseWriter
@@ -129,6 +130,7 @@ def test_results_land_on_the_grid_of_the_ct(tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["case"] == "P1" and manifest["model"]["name"] == "Test model"
     assert len(manifest["inputs"]["ct"]["sha256"]) == 64 and manifest["result"]["suv_max"] == 8
+    assert manifest["masks"] == {"pred.nii.gz": {"sha256": file_sha256(folder / "pred.nii.gz")}}
     assert str(tmp_path) not in (folder / "manifest.json").read_text()
     with open(tmp_path / "out" / "summary.csv") as stream:
         rows = list(csv.DictReader(stream))

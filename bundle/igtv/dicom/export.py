@@ -1,7 +1,8 @@
 """A mask in the forms that leave this package: RTSTRUCT for planning systems, SEG for archives, NIfTI for programs."""
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,7 +10,7 @@ import pydicom
 import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
-from ..files import TEMPORARY_PREFIX, replacing
+from ..files import TEMPORARY_PREFIX, file_sha256, replacing
 from .contour_source import MANUFACTURER, ContourSource
 from .errors import DicomError
 from .reference_series import ReferenceSeries, place_mask
@@ -19,6 +20,7 @@ from .seg_writer import write_segmentation
 FORMATS = ("nifti", "rtstruct", "dicomseg")
 SEGMENTATION_TYPES = ("binary", "fractional")
 RTSTRUCT_FILE, SEG_FILE, NIFTI_FILE = "rtstruct.dcm", "seg.dcm", "mask.nii.gz"
+RECORD_FILE = "export.json"  # that `exporting` writes beside them: the files with their SHA-256
 ROI_NAMES = {"igtv": "IGTV_AI", "gtv": "GTV_AI"}  # by the model's task
 
 
@@ -75,12 +77,12 @@ def export_masks(
 
     Raises:
         DicomError: a mask is empty or does not belong to the series.
-        FileExistsError: the folder holds an `rtstruct.dcm` or `seg.dcm` of another program.
+        FileExistsError: see `check_replaceable`.
     """
     folder = Path(folder)
     names = {"nifti": NIFTI_FILE, "rtstruct": RTSTRUCT_FILE, "dicomseg": SEG_FILE}
     written = [names[name] for name in FORMATS if name in formats]
-    check_replaceable(folder)
+    check_replaceable(folder, {RTSTRUCT_FILE, SEG_FILE, *written})
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=TEMPORARY_PREFIX) as temporary:  # all or nothing
         new = Path(temporary)
@@ -92,33 +94,33 @@ def export_masks(
             write_segmentation(new / SEG_FILE, masks, reference, probability=probability, source=source)
         if "nifti" in formats:
             _write_nifti(new / NIFTI_FILE, masks, reference)
-        remove_dicom(folder)
+        remove_earlier_export(folder)
         for name in written:
             os.replace(new / name, folder / name)
     return [folder / name for name in written]
 
 
-def check_replaceable(folder: str | Path) -> None:
-    """Make sure that a folder holds no `rtstruct.dcm` or `seg.dcm` but our own.
+def check_replaceable(folder: str | Path, names: Iterable[str]) -> None:
+    """Make sure that a folder holds none of these files but our own.
 
     Raises:
-        FileExistsError: one of another program, such as the clinic's contours.
+        FileExistsError: one of another program, such as the clinic's contours, or a mask that was edited since.
     """
-    for name in (RTSTRUCT_FILE, SEG_FILE):
+    for name in sorted(names):
         path = Path(folder) / name
         if path.exists() and not _is_ours(path):
             raise FileExistsError(
-                f"{name} in the output folder was not written by this program and is not replaced: "
-                "give another output_dir"
+                f"{name} in the output folder was not written by this program, or was changed since, and is not "
+                "replaced: give another output_dir"
             )
 
 
-def remove_dicom(folder: str | Path) -> None:
+def remove_earlier_export(folder: str | Path) -> None:
     """Take away what an earlier run wrote: no old contour may stay beside a refusal or a new mask.
 
     Files of other programs stay.
     """
-    for name in (RTSTRUCT_FILE, SEG_FILE):
+    for name in (RTSTRUCT_FILE, SEG_FILE, NIFTI_FILE):
         path = Path(folder) / name
         if path.exists() and _is_ours(path):
             path.unlink()
@@ -140,11 +142,24 @@ def without_other_lesions(probability: sitk.Image, mask: sitk.Image) -> sitk.Ima
 
 
 def _is_ours(path: Path) -> bool:
+    return _is_recorded(path) if path.name == NIFTI_FILE else _names_us(path)
+
+
+def _names_us(path: Path) -> bool:
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Manufacturer"])
     except (InvalidDicomError, OSError):
         return False
     return header.get("Manufacturer") == MANUFACTURER
+
+
+def _is_recorded(path: Path) -> bool:
+    """NIfTI has no place for an origin: the record beside it knows what this program wrote."""
+    try:
+        record = json.loads(path.with_name(RECORD_FILE).read_text(encoding="utf-8"))
+        return record["files"][path.name] == file_sha256(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _write_nifti(path: Path, masks: Mapping[str, sitk.Image], reference: ReferenceSeries) -> None:

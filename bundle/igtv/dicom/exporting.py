@@ -11,11 +11,12 @@ import SimpleITK as sitk
 
 from ..files import file_sha256
 from ..inference.lesions import chosen_lesions, number_lesions
-from ..inference.manifest import bundle_version, run_manifest, write_manifest
+from ..inference.manifest import MODEL_MASKS, bundle_version, run_manifest, write_manifest
 from .contour_source import ContourSource
 from .errors import DicomError
 from .export import (
     NIFTI_FILE,
+    RECORD_FILE,
     ROI_NAMES,
     RTSTRUCT_FILE,
     SEG_FILE,
@@ -28,7 +29,6 @@ from .reference_series import ReferenceSeries, check_same_image, find_reference
 from .rtstruct_writer import check_roi_name
 
 MANIFEST_FILE = "manifest.json"  # that `inferring` writes beside its masks
-MODEL_MASKS = ("pred.nii.gz", "lesions.nii.gz")  # that the manifest speaks of
 CT_FILES = ("ct.nii.gz", "ct.nii")
 DRAWN_ROI_NAME = "IGTV"  # of a mask that no model is known to have made
 MOST_VALUES = 64  # different numbers in a map of lesions; more is an image, not a mask
@@ -65,7 +65,7 @@ def export_mask(
         segmentation_type: "binary", or "fractional", which needs `probability`.
         probability: map in [0, 1] on the mask's grid.
         algorithm: "AUTOMATIC", the default for `pred.nii.gz` and `lesions.nii.gz` with their manifest;
-            "SEMIAUTOMATIC" once somebody has corrected the mask; "MANUAL", the default for other masks.
+            "SEMIAUTOMATIC", where these files are no longer as the manifest says; "MANUAL", the default for others.
         ct_series: UID or a part of the description, where the folder holds several CTs, or one on another grid.
 
     Returns:
@@ -90,7 +90,7 @@ def export_mask(
     manifest = _manifest_beside(Path(mask))
     model = manifest.get("model") or {}
     version = (manifest.get("versions") or {}).get("bundle") or bundle_version()
-    source = ContourSource.of_model(model, version, algorithm or ("AUTOMATIC" if manifest else "MANUAL"))
+    source = ContourSource.of_model(model, version, algorithm or _algorithm(Path(mask), manifest))
     default_name = ROI_NAMES.get(model.get("task"), "IGTV_AI") if manifest else DRAWN_ROI_NAME
     masks = _rois(image, check_roi_name(roi_name or default_name), lesions)
     reference = find_reference(reference_dicom, image, ct_series)
@@ -116,7 +116,7 @@ def _check_output_apart(output_dir: Path, reference_dicom: Path, inputs: Iterabl
             f"output_dir {output_dir} lies in reference_dicom: nothing is written among the files of the CT; give a "
             "folder outside of it."
         )
-    targets = {(output_dir / name).resolve() for name in (NIFTI_FILE, RTSTRUCT_FILE, SEG_FILE, "export.json")}
+    targets = {(output_dir / name).resolve() for name in (NIFTI_FILE, RTSTRUCT_FILE, SEG_FILE, RECORD_FILE)}
     for path in inputs:
         if path and Path(path).resolve() in targets:
             raise FileExistsError(f"{Path(path).name} would be written over by its own export: give another output_dir")
@@ -167,6 +167,20 @@ def _manifest_beside(mask: Path) -> Mapping[str, Any]:
     return manifest
 
 
+def _algorithm(mask: Path, manifest: Mapping[str, Any]) -> str:
+    """The network's own mask only where no byte of it has changed since."""
+    if not manifest:
+        return "MANUAL"
+    written = manifest.get("masks")  # manifests of older versions have none
+    if written is None or written.get(mask.name, {}).get("sha256") == file_sha256(mask):
+        return "AUTOMATIC"
+    logger.warning(
+        "%s is not the file that the manifest beside it speaks of (SHA-256): it counts as corrected, SEMIAUTOMATIC, "
+        "unless --algorithm says otherwise", mask.name,
+    )  # fmt: skip
+    return "SEMIAUTOMATIC"
+
+
 def _rois(image: sitk.Image, name: str, lesions: str | int | Iterable[int]) -> dict[str, sitk.Image]:
     """ROI name -> mask; several get numbers."""
     values = sitk.GetArrayFromImage(image)
@@ -199,4 +213,4 @@ def _write_manifest(
         rois=list(masks),
         files={file.name: file_sha256(file) for file in files},
     )
-    write_manifest(folder / "export.json", {**manifest, "model": dict(model) or None})
+    write_manifest(folder / RECORD_FILE, {**manifest, "model": dict(model) or None})

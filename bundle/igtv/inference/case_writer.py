@@ -20,7 +20,7 @@ from .case_measures import measure
 from .ct_grid import in_ras_order, on_ct_grid, pet_on_ct_grid, save_on_ct_grid
 from .dicom_export import DicomExport
 from .lesions import lesion_table
-from .manifest import bundle_version, model_entry, run_manifest, write_manifest
+from .manifest import MODEL_MASKS, bundle_version, model_entry, run_manifest, write_manifest
 from .overlay import save_overlay
 
 OUTPUTS = ("mask", "overlay", "probability", "uncertainty")
@@ -171,7 +171,7 @@ class CaseWriter:
             self._draw(folder / "overlay.png", case, ct, pet, mask, maps.get("probability"))
         row.update(self._export(folder, case, source))
         row["seconds"] = None if started is None else round(time.perf_counter() - started, 2)
-        write_manifest(folder / "manifest.json", self._manifest(case, source, row))
+        write_manifest(folder / "manifest.json", self._manifest(case, source, row, folder))
         return row
 
     def _list_lesions(self, folder: Path, output: Mapping[str, Any], case: str, mask, pet, ct) -> dict[str, Any]:
@@ -228,7 +228,8 @@ class CaseWriter:
     def _model_name(self) -> str:
         return str((self._model_entry() or {}).get("name") or "")
 
-    def _manifest(self, case: str, source: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    def _manifest(self, case: str, source: Mapping[str, Any], row: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        masks = [folder / name for name in MODEL_MASKS if (folder / name).is_file()]
         manifest = run_manifest(
             "inferring",
             config=self.config,
@@ -238,6 +239,7 @@ class CaseWriter:
             seconds=row["seconds"],
             case=case,
             inputs={key: {"sha256": file_sha256(source[key])} for key in ("ct", "pet")},
+            masks={path.name: {"sha256": file_sha256(path)} for path in masks},
             result={key: value for key, value in row.items() if key not in ("case", "seconds")},
         )
         return {**manifest, "model": self._model_entry()}

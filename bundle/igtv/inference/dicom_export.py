@@ -8,7 +8,7 @@ import SimpleITK as sitk
 
 from ..dicom.contour_source import ContourSource
 from ..dicom.errors import DicomError
-from ..dicom.export import ROI_NAMES, check_formats, check_segmentation_type, export_masks, remove_dicom
+from ..dicom.export import ROI_NAMES, check_formats, check_segmentation_type, export_masks, remove_earlier_export
 from ..dicom.reference_series import ReferenceSeries, check_same_image, find_reference, known_series
 from ..dicom.rtstruct_writer import check_roi_name
 from ..dicom.series import Series
@@ -82,7 +82,7 @@ class DicomExport:
             DicomError: see `find_reference`, `check_same_image` and `export_masks`.
             FileExistsError: see `export_masks`.
         """
-        remove_dicom(folder)  # the mask is a new one already
+        remove_earlier_export(folder)  # the mask is a new one already
         if not self.formats:
             return []
         mask, ct = sitk.ReadImage(str(mask_file)), sitk.ReadImage(str(source["ct"]))

@@ -111,6 +111,28 @@ def test_the_model_is_named_only_for_its_own_mask(tmp_path, patient):
     assert roi(pred) == ("IGTV", "MANUAL", False)
 
 
+def test_a_corrected_mask_does_not_pass_for_the_networks_own(tmp_path, patient, caplog):
+    def algorithm(name, **settings):
+        caplog.clear()
+        export_mask(folder / name, patient["dicom"], tmp_path / "export", "rtstruct", **settings)
+        dataset = pydicom.dcmread(tmp_path / "export" / "rtstruct.dcm")
+        return {item.ROIGenerationAlgorithm for item in dataset.StructureSetROISequence}
+
+    write_case(tmp_path / "out", patient, export=["nifti"])
+    folder = tmp_path / "out" / "P1"
+    assert algorithm("pred.nii.gz") == algorithm("lesions.nii.gz") == {"AUTOMATIC"} and not caplog.records
+    for name in ("pred.nii.gz", "lesions.nii.gz"):
+        image = nib.load(folder / name)
+        values = np.array(image.dataobj)
+        values[5, 8, 0] = 0
+        nib.save(nib.Nifti1Image(values, image.affine), folder / name)
+        assert algorithm(name) == {"SEMIAUTOMATIC"} and f"{name} is not the file that the manifest" in caplog.text
+    assert algorithm("pred.nii.gz", algorithm="AUTOMATIC") == {"AUTOMATIC"}
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({key: manifest[key] for key in manifest if key != "masks"}))
+    assert algorithm("pred.nii.gz") == {"AUTOMATIC"}  # of a version that did not note the hashes
+
+
 def test_a_mask_of_another_patient_is_refused(tmp_path, patient, write_ct):
     """By the CT beside it where the grids agree, else by the grid."""
     mask = tmp_path / "case" / "label.nii.gz"
@@ -154,6 +176,36 @@ def test_files_of_the_clinic_are_not_replaced(tmp_path, patient, name):
     assert "was not written by this program" in row["not_exported"]
     write_case(tmp_path / "out", patient, export=["nifti"])
     assert (folder / name).read_bytes() == before
+
+
+def test_an_old_mask_does_not_stay_beside_new_contours(tmp_path, patient):
+    nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), tmp_path / "mine.nii.gz")
+    folder = tmp_path / "out" / "P1"
+    for formats in ("nifti", "rtstruct"):
+        export_mask(tmp_path / "mine.nii.gz", patient["dicom"], folder, ["nifti", "rtstruct"])
+        export_mask(tmp_path / "mine.nii.gz", patient["dicom"], folder, formats)
+        assert (folder / "mask.nii.gz").exists() == (formats == "nifti")
+    export_mask(tmp_path / "mine.nii.gz", patient["dicom"], folder, "nifti")
+    write_case(tmp_path / "out", patient, export=["rtstruct"])
+    assert not (folder / "mask.nii.gz").exists()
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_mask_of_other_origin_is_not_replaced(tmp_path, patient, edited):
+    """One that this program wrote is of other origin once somebody has changed it."""
+    image = nib.Nifti1Image(patient["mask"], patient["affine"])
+    nib.save(image, tmp_path / "mine.nii.gz")
+    out = tmp_path / "out"
+    out.mkdir()
+    if edited:
+        export_mask(tmp_path / "mine.nii.gz", patient["dicom"], out, ["nifti"])
+    nib.save(image, out / "mask.nii.gz")
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    with pytest.raises(FileExistsError, match="mask.nii.gz in the output folder was not written by this program"):
+        export_mask(tmp_path / "mine.nii.gz", patient["dicom"], out, ["nifti", "rtstruct"])
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+    export_mask(tmp_path / "mine.nii.gz", patient["dicom"], out, "rtstruct")
+    assert (out / "mask.nii.gz").read_bytes() == before["mask.nii.gz"]
 
 
 def test_an_earlier_export_stays_until_the_new_one_is_complete(tmp_path, patient):
