@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from igtv.evaluation.lesions import lesion_metrics
 from igtv.inference.lesions import ChooseLesionsd, chosen_lesions, lesion_table, number_lesions
 from monai.data import MetaTensor
 
@@ -30,10 +31,11 @@ def test_an_empty_mask_has_none():
     assert number_lesions(np.zeros((3, 4, 5))).sum() == 0 and number_lesions(np.zeros((3, 4, 5))).shape == (3, 4, 5)
 
 
-def test_voxels_that_share_a_corner_are_one_lesion():
+@pytest.mark.parametrize("second, lesions", [((1, 0, 0), 1), ((1, 1, 0), 1), ((1, 1, 1), 2)])
+def test_voxels_that_share_a_face_or_an_edge_are_one_lesion_as_in_evaluation(second, lesions):
     mask = np.zeros((3, 3, 3))
-    mask[0, 0, 0] = mask[1, 1, 1] = 1
-    assert number_lesions(mask).max() == 1
+    mask[0, 0, 0] = mask[second] = 1
+    assert number_lesions(mask).max() == lesions == lesion_metrics(mask > 0, mask > 0, (1, 1, 1))["lesion_tp"]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
 
-from ..evaluation.masks import bounding_box
+from ..evaluation.masks import NEIGHBOURS, bounding_box
 from .avidity import most_avid
 
-NEIGHBOURS = np.ones((3, 3, 3), bool)  # voxels that share a corner belong together
 LISTED = 20  # lesions in a table; crumbs beyond them help nobody to choose
 
 

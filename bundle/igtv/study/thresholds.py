@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..evaluation.masks import crop_to_foreground
+from ..evaluation.masks import NEIGHBOURS, crop_to_foreground
 from ..evaluation.overlap import dice
 from ..inference.avidity import most_avid
 from ..inference.lesions import number_lesions
@@ -53,7 +53,7 @@ class SeededThreshold:
         if not gtv.any():
             return np.zeros(gtv.shape, bool)
         above = _above(self, pet_suv, pet_suv[gtv])
-        parts, _ = ndimage.label(above)
+        parts, _ = ndimage.label(above, NEIGHBOURS)
         touched = np.unique(parts[gtv & above])
         return np.isin(parts, touched) if touched.size else np.zeros(gtv.shape, bool)
 
