@@ -21,12 +21,14 @@ class ContourSource:
         model: name of the model; "" for a mask of unknown origin.
         version: of this bundle.
         weights_sha256: of the checkpoint, 64 hexadecimal digits.
+        model_version: of the model, where it has several, such as "v0003".
     """
 
     algorithm: str = "AUTOMATIC"
     model: str = ""
     version: str = "unknown"
     weights_sha256: str = ""
+    model_version: str = ""
 
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
@@ -40,14 +42,16 @@ class ContourSource:
 
     def sentence(self) -> str:
         """For descriptions of free text."""
-        parts = [self.model or "mask of unknown origin", f"igtv bundle {self.version}"]
+        model = f"{self.model} {self.model_version}".strip()
+        parts = [model or "mask of unknown origin", f"igtv bundle {self.version}"]
         if self.weights_sha256:
             parts.append(f"weights SHA-256 {self.weights_sha256}")
         return ascii_text(", ".join(parts))
 
     def name(self) -> str:
-        """Name of the algorithm: the model's."""
-        return long_string(self.model or "unknown")
+        """Name of the algorithm: the model's with its version, for which a long name makes room."""
+        version = long_string(f" {self.model_version}".rstrip())
+        return ascii_text(self.model or "unknown")[: LONG_STRING - len(version)] + version
 
     def parameters(self) -> dict[str, str]:
         return {"weights_sha256": self.weights_sha256} if self.weights_sha256 else {}

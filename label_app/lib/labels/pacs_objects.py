@@ -9,7 +9,6 @@ from typing import Any
 
 import pydicom
 import SimpleITK as sitk
-from igtv.dicom.contour_source import ContourSource
 from igtv.dicom.reference_series import ReferenceSeries, read_reference
 from igtv.dicom.rtstruct_writer import write_rtstruct
 from igtv.dicom.seg_writer import write_segmentation
@@ -18,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from lib.paths import DataFolders
 
+from .contour_sources import source_of_label, source_of_proposal
 from .errors import LabelRefused
 from .label_store import LabelVersion
 
@@ -29,7 +29,7 @@ UID_NAMESPACE = uuid.UUID("0d8f5d0b-6c0e-4d0c-9a55-5b8a4f0e7a11")
 
 
 def label_objects(datastore: Any, version: LabelVersion) -> list[Dataset]:
-    """SEG and RTSTRUCT of a label, each time the very same objects.
+    """SEG and RTSTRUCT of a label, from one version of the bundle each time the very same objects.
 
     Args:
         datastore: `PairedDicomWebDatastore`.
@@ -38,9 +38,7 @@ def label_objects(datastore: Any, version: LabelVersion) -> list[Dataset]:
     Raises:
         PacsError, DicomError, OSError: its CT is not whole, or cannot be had.
     """
-    model = version.event.get("model") or {}
-    name, number = str(model.get("name") or ""), str(model.get("version") or "unknown")
-    source = ContourSource("SEMIAUTOMATIC" if name else "MANUAL", name, number)
+    source = source_of_label(DataFolders(datastore.data_dir).models, version.event.get("model"))
     masks, reference = {ROI_NAME: sitk.ReadImage(str(version.path))}, _reference(datastore, version.case)
     with tempfile.TemporaryDirectory(dir=private_folder(datastore)) as folder:
         paths = [
@@ -71,9 +69,7 @@ def proposal_seg(datastore: Any, image_id: str, mask_path: Path, params: Mapping
     mask = sitk.ReadImage(str(mask_path)) != 0
     if not sitk.GetArrayFromImage(mask).any():
         raise LabelRefused("the proposal is empty; a DICOM SEG cannot hold nothing")
-    model = params.get("model") or {}
-    facts = [str(model.get(key) or "unknown") for key in ("registry", "version")]
-    source = ContourSource("AUTOMATIC", *facts, str(model.get("sha256") or ""))
+    source = source_of_proposal(params.get("model"))
     name = next(iter(params.get("label_names") or ()), ROI_NAME).upper()
     with tempfile.NamedTemporaryFile(suffix=".dcm", dir=private_folder(datastore), delete=False) as file:
         path = Path(file.name)

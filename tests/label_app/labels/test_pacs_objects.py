@@ -10,6 +10,8 @@ import pytest
 import SimpleITK as sitk
 from igtv.dicom.reference_series import read_reference
 from igtv.dicom.series import load_series
+from igtv.inference.manifest import bundle_version
+from igtv.learning.registry import ModelRegistry
 from lib.labels import pacs_objects
 from lib.labels.errors import LabelRefused
 from lib.labels.label_store import LabelStore
@@ -66,8 +68,8 @@ def test_a_proposal_is_named_for_what_made_it(datastore, mask, mask_path):
     (segment,) = header.SegmentSequence
     assert (segment.SegmentLabel, segment.SegmentAlgorithmType) == ("GTV", "AUTOMATIC")
     (algorithm,) = segment.SegmentationAlgorithmIdentificationSequence
-    assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("gtv", "3")
-    assert (header.ManufacturerModelName, header.SoftwareVersions) == ("gtv", "3")
+    assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("GTV net v0003", bundle_version())
+    assert (header.ManufacturerModelName, header.SoftwareVersions) == ("GTV net v0003", bundle_version())
     assert header.DeviceSerialNumber == "ab" * 32
     assert int(np.unpackbits(np.frombuffer(header.PixelData, np.uint8)).sum()) == 20 * 10 * 4
 
@@ -75,6 +77,31 @@ def test_a_proposal_is_named_for_what_made_it(datastore, mask, mask_path):
 def test_a_proposal_of_unknown_origin_says_so(datastore, mask_path):
     header = pydicom.dcmread(proposal_seg(datastore, CASE, mask_path, {}))
     assert header.SegmentSequence[0].SegmentLabel == "IGTV" and header.ManufacturerModelName == "unknown"
+
+
+def made_by(one) -> tuple[str, str]:
+    return one.ManufacturerModelName, one.SoftwareVersions
+
+
+def test_a_label_is_named_for_what_it_was_drawn_from(datastore, store: LabelStore, mask, tmp_path, bundle_dir):
+    """By the registry's version and its weights; a model of a client's own by what the client calls it."""
+    seed = ModelRegistry(tmp_path / "models", "igtv").seed(bundle_dir / "models" / "model.pt")
+    event = {"user": "anna", "no_tumour": False}
+    told = {"model": {"name": "igtv", "version": "1"}}
+    seg, contours = label_objects(datastore, store.add(CASE, mask, event | told))
+    name = f"{seed.card['name'][:58]} v0001"
+    assert made_by(seg) == made_by(contours) == (name, bundle_version())
+    assert seg.DeviceSerialNumber == seed.sha256
+    (roi,) = contours.StructureSetROISequence
+    assert roi.ROIDescription.startswith(f"{seed.card['name']} v0001, igtv bundle {bundle_version()}, weights SHA-256")
+    for model, name in (
+        ({"name": "igtv", "version": "7"}, "igtv 7"),
+        ({"name": "../models/igtv", "version": "1"}, "../models/igtv 1"),
+        ({"name": "net of our own", "version": ""}, "net of our own"),
+        (None, "unknown"),
+    ):
+        objects = label_objects(datastore, store.add(CASE, mask, {**event, "model": model}))
+        assert {made_by(one) for one in objects} == {(name, bundle_version())}
 
 
 def test_an_empty_proposal_leaves_no_file(datastore, mask, mask_path, monkeypatch):
