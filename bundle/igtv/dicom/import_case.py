@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
 from ..data.checks import find_problem
@@ -32,6 +31,7 @@ from .series import Series
 from .series_choice import choose_series
 from .suv import read_suv
 from .target_ct import Alignment, Target, align, at_phase, choose_target, phase_image, read_target
+from .volume import as_int16
 
 CT_FILE, PET_FILE, LABEL_FILE = "ct.nii.gz", "pet.nii.gz", "label.nii.gz"
 OVERLAY_FILE = "overlay.png"
@@ -194,21 +194,14 @@ def _read_pet(paired: Pair, alignment: Alignment | None) -> tuple[sitk.Image | N
 
 
 def _write_volumes(folder: Path, image, pet, label, average, mip) -> None:
-    _write(folder / CT_FILE, _as_int16(image))
+    _write(folder / CT_FILE, as_int16(image))
     if pet is not None:
         _write(folder / PET_FILE, sitk.Cast(pet, sitk.sitkFloat32))
     if label is not None:
         _write(folder / LABEL_FILE, sitk.Cast(label, sitk.sitkUInt8))
     for name, volume in ((AVERAGE_FILE, average), (MIP_FILE, mip)):
         if volume is not None:
-            _write(folder / name, _as_int16(volume))
-
-
-def _as_int16(image: sitk.Image) -> sitk.Image:
-    limits = np.iinfo(np.int16)
-    return sitk.Cast(
-        sitk.Round(sitk.Clamp(image, sitk.sitkFloat32, float(limits.min), float(limits.max))), sitk.sitkInt16
-    )
+            _write(folder / name, as_int16(volume))
 
 
 def _write(path: Path, image: sitk.Image) -> None:

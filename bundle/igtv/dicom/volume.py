@@ -11,7 +11,7 @@ from .geometry import SliceStack, stack
 from .pixels import pixel_values
 from .series import Series, load_series
 
-__all__ = ["pixel_values", "read_stack", "read_volume", "rescale"]
+__all__ = ["as_int16", "pixel_values", "read_stack", "read_volume", "rescale"]
 
 AIR_HU = -1024.0
 # Values that no tissue has: a padding value above may equal true voxels and is left alone.
@@ -85,6 +85,13 @@ def to_image(voxels: np.ndarray, grid: SliceStack) -> sitk.Image:
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(grid.direction)
     return image
+
+
+def as_int16(image: sitk.Image) -> sitk.Image:
+    """HU in whole numbers of 16 bits; metal beyond their range stays at its end, where a cast would make it air."""
+    limits = np.iinfo(np.int16)
+    within = sitk.Clamp(image, sitk.sitkFloat32, float(limits.min), float(limits.max))
+    return sitk.Cast(sitk.Round(within), sitk.sitkInt16)
 
 
 def _slice(series: Series, index: int) -> tuple[np.ndarray, int]:

@@ -3,13 +3,13 @@
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import SimpleITK as sitk
 from igtv.dicom import read_suv
 from igtv.dicom.series import load_series
-from igtv.dicom.volume import read_volume
+from igtv.dicom.volume import as_int16, read_volume
 from igtv.files import replacing
 
 from .pacs import ANSWER_SECONDS, WHOLE_ANSWER_SECONDS, Pacs, PacsSlow
@@ -50,7 +50,7 @@ class PacsVolumes:
 
         def convert(folder: Path) -> tuple[sitk.Image, list[str]]:
             image, decisions = read_volume(folder)
-            return sitk.Cast(sitk.Round(image), sitk.sitkInt16), decisions
+            return as_int16(image), decisions
 
         return self._volume(series, "ct", convert, until)
 
@@ -64,17 +64,17 @@ class PacsVolumes:
         return self._volume(series, "pet", lambda folder: read_suv(load_series(folder)), until)
 
     def is_here(self, series: PacsSeries, kind: str) -> bool:
-        """Whether the whole volume ("ct" or "pet") was fetched before; asks nobody."""
+        """Whether the volume ("ct" or "pet") was fetched when the PACS had no fewer objects; asks nobody."""
         path = self._path(series, kind)
-        return path.is_file() and _number_of_objects(_notes(path, series)) >= series.number_of_objects
+        return path.is_file() and _fetched_of(_notes(path, series)) >= series.number_of_objects
 
     def dicom(self, series: PacsSeries, until: float | None = None) -> Path:
         """Folder with the files of a series; arguments and errors as of `ct`."""
         folder = self._folder / "dicom" / series.uid
-        number = len(list(folder.glob("*.dcm"))) if folder.is_dir() else 0
+        number = _number_of_files(folder)
         # a study may have been opened while it was still being sent
-        if number == 0 or number < series.number_of_objects:
-            self._wait("dicom", series, lambda: self._pacs.download(series.study_uid, series.uid, folder), until)
+        if number == 0 or max(number, _fetched_of(_notes(folder, series))) < series.number_of_objects:
+            self._wait("dicom", series, lambda: self._fetch(series, folder), until)
         return folder
 
     def _volume(self, series: PacsSeries, kind: str, convert: Callable, until: float | None) -> Path:
@@ -83,15 +83,21 @@ class PacsVolumes:
             self._wait(kind, series, lambda: self._make(series, path, convert), until)
         return path
 
+    def _fetch(self, series: PacsSeries, folder: Path) -> None:
+        self._pacs.download(series.study_uid, series.uid, folder)
+        number = _number_of_files(folder)
+        if number < series.number_of_objects:
+            text = "series %s: the PACS lists %d objects and sent %d; it is asked again when it lists more"
+            logger.warning(text, series.uid, series.number_of_objects, number)
+        _note(folder, series, number)
+
     def _make(self, series: PacsSeries, path: Path, convert: Callable) -> None:
         """The volume, in the thread that all who need it wait for."""
         folder = self.dicom(series, time.monotonic() + WHOLE_ANSWER_SECONDS + ANSWER_SECONDS)
         image, decisions = convert(folder)
         with replacing(path) as temporary:
             sitk.WriteImage(_without_texts(image), str(temporary), True, FAST_COMPRESSION)
-        number = len(list(folder.glob("*.dcm")))
-        with replacing(_notes(path, series)) as temporary:
-            temporary.write_text(json.dumps({"objects": number, "decisions": decisions}), encoding="utf-8")
+        _note(path, series, _number_of_files(folder), decisions)
         for line in decisions:
             logger.info("series %s: %s", series.uid, line)
 
@@ -110,11 +116,23 @@ def _notes(path: Path, series: PacsSeries) -> Path:
     return path.with_name(f"{series.uid}.json")
 
 
-def _number_of_objects(notes: Path) -> int:
+def _note(path: Path, series: PacsSeries, number: int, decisions: Sequence[str] = ()) -> None:
+    content = {"objects": number, "listed": series.number_of_objects, "decisions": list(decisions)}
+    with replacing(_notes(path, series)) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _fetched_of(notes: Path) -> int:
+    """How many objects the PACS had when it was asked: some list more than they send. -1 where nothing was fetched."""
     try:
-        return int(json.loads(notes.read_text(encoding="utf-8"))["objects"])
-    except (OSError, ValueError, KeyError, TypeError):
+        content = json.loads(notes.read_text(encoding="utf-8"))
+        return max(int(content["objects"]), int(content.get("listed", 0)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return -1
+
+
+def _number_of_files(folder: Path) -> int:
+    return len(list(folder.glob("*.dcm")))
 
 
 def _without_texts(image: sitk.Image) -> sitk.Image:

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from highdicom.frame import encode_frame
 from igtv.dicom.errors import DicomError
 from igtv.dicom.pixels import pixel_values
-from igtv.dicom.volume import read_volume
+from igtv.dicom.volume import as_int16, read_volume
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -140,3 +140,8 @@ def test_lookup_tables_are_refused(tmp_path, series_datasets, write_series):
     write_series(tmp_path, series_datasets(ModalityLUTSequence=[pydicom.Dataset()]))
     with pytest.raises(DicomError, match="lookup table"):
         read_volume(tmp_path)
+
+
+def test_whole_numbers_end_where_16_bits_do():
+    image = sitk.GetImageFromArray(np.array([[[-40000, -1000.4, 0.6, 3071, 50000]]], np.float32))
+    assert sitk.GetArrayFromImage(as_int16(image)).ravel().tolist() == [-32768, -1000, 1, 3071, 32767]
