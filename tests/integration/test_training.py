@@ -56,6 +56,7 @@ def test_manifest_says_what_was_run(trained, tiny_phantom):
     assert manifest["data"]["cases"] == 4 and len(manifest["data"]["sha256"]) == 64
     assert len(manifest["cases"]["training"]) == len(manifest["cases"]["validation"]) == 2
     assert manifest["scan"] and manifest["device"] == "cpu" and manifest["seconds"] > 0
+    assert manifest["model"]["name"] != "model" and manifest["model"]["task"] == "gtv"  # of the card beside it
     assert manifest["results"]["epochs"] == 2 and manifest["results"]["best_epoch"] in (1, 2)
     assert str(tiny_phantom) not in json.dumps(manifest)
 

@@ -23,7 +23,7 @@ def manifest(tmp_path, monkeypatch):
     return TrainingManifest(tmp_path, torch.device("cpu"), cases[:1], cases[1:])
 
 
-def test_contents(manifest, tmp_path):
+def test_a_run_says_with_what_on_what_and_how_it_was_done(manifest, tmp_path):
     manifest(seconds=12.345, results={"best_epoch": 2, "best_val_dice": 0.5})
     content = json.loads((tmp_path / "run_manifest.json").read_text())
     assert content["command"] == "training" and content["device"] == "cpu" and content["seconds"] == 12.35

@@ -146,7 +146,7 @@ def split_cases(
         cross_validation: see rule 2.
 
     Returns:
-        Cases with the keys `case`, `ct`, `pet`, `ct_kind` and, where there is one, `label`. Empty where the file has
+        Cases with the keys of `DatalistItem.as_case`. Empty where the file has
         no list for the part (such as no `testing`).
 
     Raises:

@@ -29,7 +29,8 @@ def prepare_cases(
         dataset_dir: folder that the datalist's paths start from.
         datalist: datalist JSON.
         fold: fold that validates.
-        num_folds: folds to make where the datalist has none and `cross_validation` asks for them.
+        num_folds: folds to make where the datalist has neither folds nor a validation list, or `cross_validation`
+            asks for them.
         cross_validation: pool the given training and validation lists and fold them by patient.
         seed: seed of folds made here.
         skip_bad_cases: leave unusable cases out, with a log line each, instead of refusing to start.
@@ -42,7 +43,7 @@ def prepare_cases(
 
     Returns:
         {"training": [...], "validation": [...], "testing": [...], "left_out": [...]}; cases have the keys
-        `ct`, `pet`, `label`, `case`, and "left_out" holds the bad ones of the checked parts with their reason.
+        of `DatalistItem.as_case`, and "left_out" holds the bad ones of the checked parts with their reason.
 
     Raises:
         FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named; or a GTV model is to learn

@@ -127,7 +127,8 @@ def describe(model_path: Path, start_card: Mapping[str, Any], patients: int, met
         hu_window=card["hu_window"],
         suv_range=card["suv_range"],
         num_slices=card.get("num_slices"),
-        trained_on=f"{patients} patients labelled in the annotation app; before that: {before}",
+        patch_size=card.get("patch_size"),
+        trained_on=f"{patients} patients with IGTV labels; before that: {before}",
         metrics={**card.get("metrics", {}), "frozen_dice": metrics["dice"]},
         licence=start_card.get("licence", ""),
     )

@@ -7,6 +7,7 @@ import torch
 
 from ..configuration.running_config import resolved_item, running_settings
 from ..inference.manifest import run_manifest, write_manifest
+from ..networks.model_card import model_card_path, read_model_card
 from .checkpoint_keeper import BEST_NAME
 
 MANIFEST_NAME = "run_manifest.json"
@@ -43,11 +44,13 @@ class TrainingManifest:
     def __call__(self, seconds: float, results: Mapping) -> None:
         # only asked for: an annotation server gives the data sets its own lists, and `cases` then must not be made
         prepared = resolved_item("cases") or {}
+        model_path = self.output_dir / BEST_NAME
         manifest = run_manifest(
             "training",
             config=running_settings(),
             items=[case for cases in self.cases.values() for case in cases],
-            model_path=self.output_dir / BEST_NAME,
+            model_path=model_path,
+            model_card=read_model_card(model_path) if model_card_path(model_path).is_file() else None,
             device=self.device,
             seconds=seconds,
             results=dict(results),
