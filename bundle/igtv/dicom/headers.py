@@ -2,7 +2,6 @@
 
 import os
 import struct
-import warnings
 from pathlib import Path
 from typing import BinaryIO
 
@@ -114,7 +113,6 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 IMAGE_MODALITIES = ("CT", "PT", "MR", "NM")
 
 _MAGIC_OFFSET = 128
-_PIXEL_GROUP = 0x7FE0
 _PIXEL_TAGS = (Tag(0x7FE00008), Tag(0x7FE00009), Tag(0x7FE00010))
 _LONG_VR = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -135,7 +133,7 @@ _TAGS = _wanted_tags()
 
 
 def read_header(path: str | Path) -> tuple[FileDataset | None, str]:
-    """The header of one file, without pixels.
+    """The header of one file, without pixels; pydicom may warn of values that break a rule of their type.
 
     Args:
         path: any file.
@@ -177,16 +175,13 @@ def _looks_like_dicom(file: BinaryIO) -> bool:
 
 def _read(file: BinaryIO, size: int, force: bool) -> tuple[FileDataset | None, str]:
     try:
-        with warnings.catch_warnings():
-            # values that break a length rule are common and harmless here
-            warnings.simplefilter("ignore")
-            header = pydicom.dcmread(file, stop_before_pixels=True, force=force, specific_tags=_TAGS)
-            reason = _damage(header, file, size)
-            if reason is None:
-                return None, ""
-            if reason:
-                return None, reason
-            _convert(header)
+        header = pydicom.dcmread(file, stop_before_pixels=True, force=force, specific_tags=_TAGS)
+        reason = _damage(header, file, size)
+        if reason is None:
+            return None, ""
+        if reason:
+            return None, reason
+        _convert(header)
     except Exception as error:  # a damaged file breaks the parser in any way it likes; the run must go on
         return None, f"is damaged, its header cannot be read ({type(error).__name__}); export it again"
     return header, ""

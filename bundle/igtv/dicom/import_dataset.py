@@ -5,13 +5,10 @@ import logging
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -19,6 +16,7 @@ from pydicom.filereader import read_partial
 from tqdm import tqdm
 
 from ..files import UMASK
+from ..processes import process_pool, worker_count
 from .errors import DicomError
 from .import_case import CaseWork, DamagedFile, import_case, save_json
 from .import_names import CASE_NAMES, plan_cases
@@ -80,10 +78,7 @@ def import_dataset(
         raise ValueError("dicom_dir is not given: name the folder of the DICOM export with --dicom_dir")
     if case_names not in CASE_NAMES:
         raise ValueError(f"case_names is {case_names!r}; it must be one of {', '.join(CASE_NAMES)}")
-    if num_workers is not None and (
-        isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0
-    ):
-        raise ValueError(f"num_workers is {num_workers!r}: a whole number >= 0 is needed")
+    workers = worker_count(num_workers)
     options = ImportOptions(**choices)
     folder = Path(dataset_dir)
     with _claimed(folder):
@@ -98,7 +93,7 @@ def import_dataset(
         assert len(prints) == len(works), "two cases have one name: one patient would replace another"
         there = {work.case: read_case(folder / work.case) for work in works}
         new = [work for work in works if (there[work.case] or {}).get("fingerprint") != prints[work.case]]
-        errors = _import_all(folder, new, prints, options, num_workers, progress)
+        errors = _import_all(folder, new, prints, options, workers, progress)
         return _finish(folder, works, new, errors, problems, options, name)
 
 
@@ -202,12 +197,11 @@ def _import_all(
     works: Sequence[CaseWork],
     prints: dict[str, str],
     options: ImportOptions,
-    num_workers: int | None,
+    workers: int,
     progress: bool,
 ) -> dict[str, str]:
     """Import cases in parallel; case -> error of those that failed."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(usable if num_workers is None else num_workers, len(works))
+    workers = min(workers, len(works))
     errors: dict[str, str] = {}
     with tqdm(total=len(works), desc="importing", unit="case", disable=not progress or not works) as bar:
         if workers < 2:
@@ -215,10 +209,8 @@ def _import_all(
                 _note(errors, work, _import_one(folder, work, prints[work.case], options))
                 bar.update()
             return errors
-        # a fork of this process would inherit SimpleITK's threads as locks that nobody opens
-        context = get_context("forkserver")
         left = list(works)
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        with process_pool(workers, _one_thread) as pool:
             jobs = {pool.submit(_import_one, folder, work, prints[work.case], options): work for work in left}
             try:
                 for job in as_completed(jobs):
@@ -232,29 +224,23 @@ def _import_all(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         for work in left:
-            _note(errors, work, _import_alone(context, folder, work, prints[work.case], options))
+            _note(errors, work, _import_alone(folder, work, prints[work.case], options))
             bar.update()
     return errors
 
 
-def _import_alone(context, folder: Path, work: CaseWork, print_: str, options: ImportOptions) -> str | None:
+def _import_alone(folder: Path, work: CaseWork, print_: str, options: ImportOptions) -> str | None:
     """One case in a process of its own, so that the one that kills its process is known by name."""
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker) as pool:
+    with process_pool(1, _one_thread) as pool:
         try:
             return pool.submit(_import_one, folder, work, print_, options).result()
         except BrokenProcessPool:
             return "its process ended without a word; is there enough memory?"
 
 
-def _start_worker() -> None:
-    """Cases run beside each other, so none needs threads of its own; none outlives a killed import."""
+def _one_thread() -> None:
+    """Cases run beside each other, so none needs threads of its own."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    wait([parent_process().sentinel])
-    os._exit(1)
 
 
 def _note(errors: dict[str, str], work: CaseWork, error: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,7 +96,9 @@ def find_series(folder: str | Path, progress: bool = False) -> tuple[list[Series
     if not folder.exists():
         raise FileNotFoundError(f"no such folder: {folder}")
     paths = [folder] if folder.is_file() else _files_below(folder)
-    with ThreadPoolExecutor(READERS) as pool:
+    # around the threads: each that set the process's filters back would do so while others read
+    with warnings.catch_warnings(), ThreadPoolExecutor(READERS) as pool:
+        warnings.simplefilter("ignore")  # values that break a length rule are common and harmless here
         results = pool.map(read_header, paths)
         found = list(tqdm(results, total=len(paths), desc="reading headers", unit="file", disable=not progress))
     problems = [

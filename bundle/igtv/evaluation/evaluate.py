@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from tqdm import tqdm
 
 from ..inference.manifest import json_safe
 from ..inference.overlay import save_overlay
+from ..processes import process_pool
 from .case_metrics import case_metrics
 from .compare import compare_runs
 from .ends import END_LENGTH_MM
@@ -231,8 +230,7 @@ def evaluate_predictions(
     measure = partial(_measure_from_source, output_dir=str(output_dir), end_length_mm=evaluator.end_length_mm)
     bar = partial(tqdm, total=len(cases), desc="evaluating", unit="case", disable=not progress)
     if workers > 1:
-        context = multiprocessing.get_context("spawn")  # forking a process that has used torch threads can hang
-        with ProcessPoolExecutor(min(workers, max(1, len(cases))), mp_context=context) as pool:
+        with process_pool(min(workers, max(1, len(cases)))) as pool:
             for row in bar(pool.map(measure, cases)):
                 evaluator.add_row(row)
     else:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ..data.datalist import PARTS, Datalist, DatalistItem, read_datalist
+from ..processes import worker_count
 from .breathing_case import breathing_case_name, make_breathing_case
 from .breathing_settings import BREATHING_VERSION, BreathingSettings
-from .making import claim_folder, in_parallel, int_setting, worker_count
+from .making import claim_folder, in_parallel, int_setting
 from .overview import PICTURED_CASES, save_overview
 from .recipe import DATALIST_FILE, OVERVIEW_FILE, differing_settings
 from .source_case import BadSourceError, load_source

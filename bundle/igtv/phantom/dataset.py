@@ -5,8 +5,9 @@ import os
 import time
 from pathlib import Path
 
+from ..processes import worker_count
 from .case import make_case
-from .making import claim_folder, in_parallel, int_setting, worker_count
+from .making import claim_folder, in_parallel, int_setting
 from .overview import PICTURED_CASES, save_overview
 from .recipe import DATALIST_FILE, OVERVIEW_FILE, Recipe
 from .settings import PhantomSettings

@@ -1,16 +1,14 @@
 """Making a data set: its folder is claimed and never mistaken, its cases are made by several processes."""
 
-import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Protocol
 
 from tqdm import tqdm
 
+from ..processes import process_pool
 from .recipe import DATALIST_FILE, OVERVIEW_FILE, RECIPE_FILE, read_recipe
 from .storage import FACTS_FILE, PHASES_FILE, save_json
 
@@ -28,13 +26,6 @@ def int_setting(name: str, value, lowest: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
         raise ValueError(f"{name} is {value!r}: a whole number >= {lowest} is needed.")
     return value
-
-
-def worker_count(num_workers: int | None) -> int:
-    """Processes to use; None: one per processor that this process may use."""
-    if num_workers is not None:
-        return int_setting("num_workers", num_workers, 0)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def claim_folder(folder: Path, recipe: DatasetRecipe, overwrite: bool) -> None:
@@ -94,9 +85,7 @@ def in_parallel(make: Callable, jobs: Sequence[tuple], workers: int, title: str,
                 results.append(make(*job))
                 bar.update()
             return results
-        # fork starts at once and needs no second import of the caller's main module; the workers touch no torch
-        context = get_context("fork" if sys.platform == "linux" else "spawn")
-        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        with process_pool(min(workers, len(jobs))) as pool:
             futures = [pool.submit(make, *job) for job in jobs]
             try:
                 for future in as_completed(futures):

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..files import file_sha256
 from ..learning.bound_process import start_bound, stop_bound
 from ..learning.work import BUNDLE_DIR
+from ..processes import usable_processors
 from ..training.checkpoint_keeper import BEST_NAME
 from .masks import MASKS_FILE
 from .store import load_json, save_json
@@ -83,7 +84,7 @@ class UnitRunner:
         self.roots = [str(self.folder), *roots]
         self.device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.on_cpu = torch.device(self.device).type == "cpu"
-        default = len(os.sched_getaffinity(0)) if self.on_cpu else 1
+        default = usable_processors() if self.on_cpu else 1
         self.num_parallel = default if num_parallel is None else num_parallel
         if isinstance(self.num_parallel, bool) or not isinstance(self.num_parallel, int) or self.num_parallel < 1:
             raise ValueError(f"num_parallel={num_parallel!r}: a whole number from 1 is expected")

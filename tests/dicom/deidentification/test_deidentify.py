@@ -140,6 +140,21 @@ def test_again_gives_the_same(made):
     assert first == second and len(first) == 18
 
 
+def test_only_processors_that_may_be_used_count(made, tmp_path, monkeypatch):
+    folder, _ = made
+    for number, file in enumerate((folder / "clinic" / "Doe Jane").rglob("*06.dcm")):
+        (tmp_path / "clinic").mkdir(exist_ok=True)
+        shutil.copyfile(file, tmp_path / "clinic" / str(number))
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    asked = []
+    work = "igtv.dicom.deidentification.deidentify._all"
+    monkeypatch.setattr(work, lambda series, target, workers, progress: asked.append((len(series), workers)) or ())
+    with pytest.raises(DicomError):
+        deidentify(tmp_path / "clinic", tmp_path / "given", progress=False)
+    assert asked == [(2, 1)]
+
+
 def test_another_key_gives_another_result(made):
     folder, _ = made
     small = folder / "small"

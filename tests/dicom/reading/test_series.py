@@ -1,13 +1,17 @@
 """Files sorted into series, whatever lies around them."""
 
+import itertools
 import pickle
 import shutil
+import threading
+import warnings
 
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
 from igtv.dicom.errors import DicomError
+from igtv.dicom.headers import read_header
 from igtv.dicom.series import find_series, load_series
 from igtv.dicom.volume import read_volume
 from pydicom.dataset import Dataset
@@ -176,3 +180,29 @@ def test_series_travel_between_processes(tmp_path, series_datasets, write_series
     write_series(tmp_path, series_datasets())
     series = pickle.loads(pickle.dumps(load_series(tmp_path)))
     assert np.array_equal(sitk.GetArrayFromImage(read_volume(series)[0]), expected_hu)
+
+
+def test_reading_leaves_the_filters_of_warnings_as_they_were(tmp_path, monkeypatch):
+    """Threads that read at the same time do not set each other's filters back."""
+    entered, first_done = threading.Event(), threading.Event()
+    numbers = itertools.count()
+
+    def parse(*_, **__):
+        first = next(numbers) == 0
+        if not first:
+            entered.set()
+        (entered if first else first_done).wait(10)
+        raise ValueError("damaged")
+
+    def read(path):
+        result = read_header(path)
+        first_done.set()
+        return result
+
+    for name in ("a.dcm", "b.dcm"):
+        (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM")
+    monkeypatch.setattr(pydicom, "dcmread", parse)
+    monkeypatch.setattr("igtv.dicom.series.read_header", read)
+    before = list(warnings.filters)
+    assert len(find_series(tmp_path)[1]) == 2
+    assert warnings.filters == before

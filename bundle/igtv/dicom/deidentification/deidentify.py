@@ -2,10 +2,7 @@
 
 import json
 import logging
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,7 @@ from pydicom.dataset import FileMetaDataset
 from tqdm import tqdm
 
 from ...files import replacing
+from ...processes import process_pool, worker_count
 from ..errors import DicomError
 from ..series import Series, find_series
 from ..whole_file import reading
@@ -53,14 +51,14 @@ def deidentify(
         output_dir: not within `dicom_dir`.
         key_file: not within `output_dir`; by default `<output_dir>_key.json`.
         pseudonym_prefix: of the patients' new names; a number follows.
-        num_workers: processes; by default one per processor; 0 or 1: this process.
+        num_workers: processes; by default one per usable processor; 0 or 1: this process.
         progress: show progress bars.
 
     Returns:
         The report: `series` (what was written, by pseudonym) and `left_out` (file and reason).
 
     Raises:
-        ValueError: when folders lie in each other, or the key file is none.
+        ValueError: when folders lie in each other, the key file is none, or `num_workers` no number.
         FileNotFoundError: when `dicom_dir` is missing.
         DicomError: when nothing could be de-identified.
     """
@@ -73,7 +71,7 @@ def deidentify(
     left_out = [{"file": str(problem.file), "reason": problem.reason} for problem in problems]
     known = identities([_patient(one) for one in series], key, pseudonym_prefix)
     work = [_Work(one.files, known[_patient(one)], one.modality) for one in series]
-    workers = min((os.cpu_count() or 1) if num_workers is None else num_workers, len(work))
+    workers = min(worker_count(num_workers), len(work))
     written = []
     for one, (count, refused) in _all(work, target, workers, progress):
         left_out += refused
@@ -110,8 +108,7 @@ def _all(work: Sequence[_Work], target: Path, workers: int, progress: bool):
     bar = partial(tqdm, total=len(work), desc="de-identifying", unit="series", disable=not progress)
     change = partial(_series, target=target)
     if workers > 1:
-        # forking a process that has threads can hang
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with process_pool(workers) as pool:
             yield from bar(zip(work, pool.map(change, work), strict=True))
     else:
         yield from bar(zip(work, map(change, work), strict=True))
