@@ -166,9 +166,14 @@ def _claimed(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise FileExistsError(f"another import into {folder} is running: wait for its end") from error
-        for leftover in (*folder.glob(f"{UNFINISHED}*"), *folder.glob(f"{REPLACED}*")):
-            shutil.rmtree(leftover, ignore_errors=True)
+        _clear_leftovers(folder)
         yield
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed left half done; no other may be at work."""
+    for leftover in (*folder.glob(f"{UNFINISHED}*"), *folder.glob(f"{REPLACED}*")):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _damaged(problems: Sequence[Problem]) -> list[DamagedFile]:
@@ -226,6 +231,8 @@ def _import_all(
         for work in left:
             _note(errors, work, _import_alone(folder, work, prints[work.case], options))
             bar.update()
+        if left:
+            _clear_leftovers(folder)
     return errors
 
 

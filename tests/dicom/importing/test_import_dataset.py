@@ -1,18 +1,20 @@
 """The verb as a whole: what is written, what is left out, what is not done again, what a kill leaves."""
 
+import importlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 
 import nibabel as nib
 import numpy as np
+import psutil
 import pytest
 from igtv.data.checks import check_cases
 from igtv.data.datalist import read_datalist, split_cases
+from igtv.dicom import import_dataset
 from igtv.dicom.errors import DicomError
 
 FILES = {"ct.nii.gz", "pet.nii.gz", "label.nii.gz", "overlay.png", "case.json"}
@@ -206,33 +208,94 @@ def test_two_pet_studies_of_a_patient_are_two_cases_that_stay_together(dicom, ru
     assert {item.patient for item in read_datalist(tmp_path / "data" / "dataset.json").training} == {"A"}
 
 
-def test_a_kill_leaves_nothing_half_written(dicom, run_import, bundle_dir, tmp_path):
+# what a worker runs instead of `_import_one`; for some patients the writing of their case ends otherwise
+WORKER = """
+import os, time
+from igtv.dicom import import_dataset
+import_one = import_dataset._import_one
+
+def die(work, options, folder):
+    (folder / "ct.nii.gz").write_bytes(b"half")
+    os._exit(1)
+
+def hang(work, options, folder):
+    (folder / "ct.nii.gz").write_bytes(b"half")
+    time.sleep(600)
+
+def run(folder, work, *rest):
+    if work.patient_id in ENDS:
+        import_dataset.import_case = ENDS[work.patient_id]
+    return import_one(folder, work, *rest)
+"""
+
+
+def test_a_case_that_kills_its_process_is_named_and_the_others_are_complete(
+    dicom, run_import, log_of, tmp_path, monkeypatch
+):
+    """As one that needs more memory than there is; of what it had written nothing stays."""
     source, folder = tmp_path / "dicom", tmp_path / "data"
-    for number in range(6):
-        dicom.patient(source / str(number), f"P{number}", seed=number)
-    code = (
-        "from igtv.dicom.import_dataset import import_dataset\n"
-        f"if __name__ == '__main__': import_dataset({str(source)!r}, {str(folder)!r}, num_workers=2)\n"
-    )
-    script = tmp_path / "run.py"
-    script.write_text(code)
-    environment = {**os.environ, "PYTHONPATH": str(bundle_dir), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, script], env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("P*")) and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    time.sleep(0.5)  # its workers notice and end
-    done = {path.name for path in folder.glob("P*")}
-    assert done and all({path.name for path in (folder / case).iterdir()} == FILES for case in done)
-    assert not (folder / "dataset.json").exists()
-    before = times(folder)
+    for patient in ("A", "B"):
+        dicom.patient(source / patient, patient)
+    (tmp_path / "dying_worker.py").write_text(WORKER + "\nENDS = {'B': die}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(import_dataset, "_import_one", importlib.import_module("dying_worker").run)
+    datalist = run_import(source, folder, num_workers=2)
+    rows = log_of(folder)
+    assert rows["A"]["status"] == "imported"
+    assert rows["B"] == {
+        "case": "B",
+        "status": "failed",
+        "error": "its process ended without a word; is there enough memory?",
+    }
+    assert [item["patient_id"] for item in datalist["training"]] == ["A"]
+    assert {path.name for path in (folder / "A").iterdir()} == FILES
+    assert not (folder / "B").exists() and leftovers(folder) == []
+
+
+def test_a_folder_of_other_origin_is_not_replaced_by_a_case(dicom, run_import, log_of, tmp_path):
+    source, folder = tmp_path / "dicom", tmp_path / "data"
+    for patient in ("A", "B"):
+        dicom.patient(source / patient, patient)
+    (folder / "A").mkdir(parents=True)
+    (folder / "A" / "notes.txt").write_text("mine")
     datalist = run_import(source, folder)
-    assert len(datalist["training"]) == 6 and leftovers(folder) == []
-    kept = {path: stamp for path, stamp in before.items() if not path.parent.name.startswith(".")}
-    after = times(folder)
-    assert {path: after[path] for path in kept} == kept
+    assert log_of(folder)["A"]["error"] == "A in the data set's folder holds something else: move it away"
+    assert [path.name for path in (folder / "A").iterdir()] == ["notes.txt"]
+    assert (folder / "A" / "notes.txt").read_text() == "mine"
+    assert [item["patient_id"] for item in datalist["training"]] == ["B"] and leftovers(folder) == []
+
+
+def test_a_kill_leaves_nothing_half_written(dicom, run_import, bundle_dir, tmp_path):
+    """One process has written a case by then, another half of one; neither outlives the import."""
+    source, folder = tmp_path / "dicom", tmp_path / "data"
+    for number in range(2):
+        dicom.patient(source / str(number), f"P{number}", seed=number)
+    (tmp_path / "hanging_worker.py").write_text(WORKER + "\nENDS = {'P1': hang}\n")
+    (tmp_path / "run.py").write_text(
+        "import hanging_worker\n"
+        "from igtv.dicom import import_dataset\n"
+        "if __name__ == '__main__':\n"
+        "    import_dataset._import_one = hanging_worker.run\n"
+        f"    import_dataset.import_dataset({str(source)!r}, {str(folder)!r}, num_workers=2)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(bundle_dir), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, tmp_path / "run.py"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 300
+        while not ((folder / "P0").exists() and list(folder.glob(".importing-*/ct.nii.gz"))):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.02)
+        workers = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.kill()
+        process.wait(60)
+    assert len(workers) >= 2 and psutil.wait_procs(workers, timeout=60)[1] == []
+    assert {path.name for path in (folder / "P0").iterdir()} == FILES
+    assert not (folder / "P1").exists() and not (folder / "dataset.json").exists() and len(leftovers(folder)) == 1
+    before = times(folder / "P0")
+    datalist = run_import(source, folder)
+    assert len(datalist["training"]) == 2 and leftovers(folder) == []
+    assert times(folder / "P0") == before
 
 
 def test_the_verb_refuses_a_misspelt_key_and_runs(dicom, bundle_dir, tmp_path):
