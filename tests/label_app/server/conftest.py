@@ -20,15 +20,22 @@ from lib.studies.paired_datastore import PairedDatastore
 from monailabel.utils.sessions import Sessions
 from starlette.testclient import TestClient
 
+from ..waiting import wait_for
+
 NAME, PASSWORD = "anna", "correct horse battery"
 LOCAL, ELSEWHERE = ("127.0.0.1", 50000), ("192.0.2.7", 50000)
 
 
+def ended(client: TestClient, address: str) -> dict:
+    """Record of the last task in the background, once it has ended."""
+    wait_for(lambda: client.get(f"{address}?all=true").json()[-1].get("end_ts"), what="the task did not end")
+    return client.get(address).json()
+
+
 class MadeUpTask:
-    """Answers with a mask of zeros; `hold` keeps it computing."""
+    """Answers with a mask of zeros; `hold` keeps it computing, `failures` are raised for their cases."""
 
     description = "made up"
-    request_params = {"threshold": float}
 
     def __init__(self, folder: Path, network: NetworkQueue):
         self.folder, self.network = folder, network
@@ -36,9 +43,10 @@ class MadeUpTask:
         self.started, self.hold = threading.Event(), threading.Event()
         self.hold.set()
         self.together, self.most_together = 0, 0
+        self.failures: dict[str, Exception] = {}
 
     def config(self) -> dict:
-        return {"output": ["mask", "probability"], "device": ["cpu"]}
+        return {"output": ["mask", "probability"], "device": ["cpu"], "threshold": 0.5}
 
     def __call__(self, request: dict):
         with self.network.turn():
@@ -50,8 +58,10 @@ class MadeUpTask:
         self.most_together = max(self.most_together, self.together)
         self.started.set()
         try:
-            if not self.hold.wait(20):
+            if not self.hold.wait(60):
                 raise RuntimeError("held too long")
+            if request.get("case_id") in self.failures:
+                raise self.failures[request["case_id"]]
             if request.get("label") == "break":
                 raise KeyError("a secret path /srv/patients/DOE")
             path = self.folder / f"answer-{len(self.requests)}.nrrd"

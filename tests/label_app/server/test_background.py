@@ -1,9 +1,10 @@
 """Scoring and models over many cases: what a stop ends, and what is handed on."""
 
 import threading
-import time
 
 import pytest
+
+from .conftest import ended
 
 LONG_S = 20.0
 
@@ -29,15 +30,6 @@ def scoring(made_up_app):
     method = MadeUpScoring()
     made_up_app.scoring_methods = lambda: {"entropy": method}
     return method
-
-
-def ended(client, address):
-    """Record of the task once nothing runs."""
-    until = time.monotonic() + LONG_S
-    while client.get(f"{address}?all=true").json()[-1].get("end_ts") is None:
-        assert time.monotonic() < until, "it did not end in time"
-        time.sleep(0.01)
-    return client.get(address).json()
 
 
 def test_scoring_says_how_far_it_is(local, scoring):

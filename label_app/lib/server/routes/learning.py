@@ -12,7 +12,7 @@ from ...paths import is_remote
 from .. import identifiers, parameters
 from ..access import is_loopback
 from ..background import BackgroundWork
-from ..errors import RequestError
+from ..errors import RequestError, answer
 from .infer import remove
 
 logger = logging.getLogger(__name__)
@@ -163,6 +163,7 @@ def batch_routes(app: Any, work: BackgroundWork) -> APIRouter:
         failed = []
         request = {**{k: given[k] for k in ("logging",) if k in given}, "user": user}
         for number, case in enumerate(cases, 1):
+            outcome = ""
             try:
                 if not datastore.is_here(case):
                     datastore.case(case)  # from the PACS, before others are kept from the network
@@ -170,10 +171,10 @@ def batch_routes(app: Any, work: BackgroundWork) -> APIRouter:
                 with app.network.turn(wait_seconds=3600):
                     result = app.infer({**request, "model": model, "image": case})
                 remove(result.get("file"))
-                say(f"{number} of {len(cases)}: {case}")
-            except (ValueError, OSError, RuntimeError) as error:
+            except Exception as error:  # one bad case must not keep the others from their masks
                 failed.append(case)
-                say(f"{number} of {len(cases)}: {case} failed: {error}")
+                outcome = f" failed: {answer(error)[1]}"
+            say(f"{number} of {len(cases)}: {case}{outcome}")
         if failed:
             raise RequestError(f"{len(failed)} of {len(cases)} cases failed: {', '.join(failed[:20])}")
         return {"cases": len(cases)}
