@@ -11,6 +11,7 @@ from igtv.data.datalist import read_datalist, split_cases
 from igtv.phantom import breathing_dataset as dataset_module
 from igtv.phantom.breathing_dataset import BreathingSettings, deal, simulate_breathing
 from monai.bundle import ConfigWorkflow
+from scipy import ndimage
 
 QUIET = {"num_workers": 0, "progress": False}
 
@@ -104,9 +105,10 @@ def test_bad_cases_are_named_or_left_out(make_source, tmp_path, caplog):
     assert "case left out: P2_cycle1" in caplog.text
     made = read(tmp_path / "out")
     assert [item["patient_id"] for item in made["training"]] == ["P1", "P3"] and "P2_cycle1" in made["left_out"]
-    with caplog.at_level("INFO"):
-        simulate_breathing(source, tmp_path / "out", skip_bad_cases=True, **QUIET)
-    assert "(1 left out): nothing to do" in caplog.text
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("P*/*")}
+    simulate_breathing(source, tmp_path / "out", skip_bad_cases=True, **QUIET)
+    assert caplog.text.count("case left out: P2_cycle1") == 2, "what was left out is looked at again"
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("P*/*")}
     lost = tmp_path / "out" / "P3_cycle1"
     before = (lost / "ct.nii.gz").read_bytes()
     shutil.rmtree(lost)
@@ -114,6 +116,21 @@ def test_bad_cases_are_named_or_left_out(make_source, tmp_path, caplog):
         simulate_breathing(source, tmp_path / "out", skip_bad_cases=True, **QUIET)
     assert (lost / "ct.nii.gz").read_bytes() == before
     assert read(tmp_path / "out") == made and "Made 1 breathing cases" in caplog.text
+
+
+def test_a_corrected_source_case_is_made_again_and_the_others_stay(make_source, tmp_path):
+    source, out = make_source(tmp_path / "source", ["P1", "P2"]), tmp_path / "out"
+    simulate_breathing(source, out, **QUIET)
+    before = {name: (out / name / "ct.nii.gz").stat().st_mtime_ns for name in ("P1_cycle1", "P2_cycle1")}
+    volume = nib.load(out / "P2_cycle1" / "gtv.nii.gz").get_fdata().sum()
+    path = source / "P2_0" / "label.nii.gz"
+    label = nib.load(path)
+    smaller = ndimage.binary_erosion(label.get_fdata() > 0).astype(np.uint8)
+    nib.save(nib.Nifti1Image(smaller, label.affine), path)
+    simulate_breathing(source, out, **QUIET)
+    assert nib.load(out / "P2_cycle1" / "gtv.nii.gz").get_fdata().sum() < volume
+    after = {name: (out / name / "ct.nii.gz").stat().st_mtime_ns for name in before}
+    assert [name for name in before if before[name] != after[name]] == ["P2_cycle1"]
 
 
 def test_arguments_that_cannot_be(source, tmp_path):

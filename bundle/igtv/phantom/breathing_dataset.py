@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.datalist import PARTS, Datalist, DatalistItem, read_datalist
+from ..inference.manifest import data_sha256
 from ..processes import worker_count
 from .breathing_case import breathing_case_name, make_breathing_case
 from .breathing_settings import BREATHING_VERSION, BreathingSettings
@@ -21,6 +22,7 @@ from .storage import FACTS_FILE, is_complete, load_case, save_case, save_json, s
 logger = logging.getLogger(__name__)
 
 GTV_FILE = "gtv.nii.gz"
+SOURCE_DIGEST = "source_sha256"
 DEFAULT_NUM_FOLDS = 5
 
 
@@ -115,20 +117,16 @@ def simulate_breathing(
         raise ValueError(f"dataset_dir {folder} holds the source: give a folder of its own.")
     claim_folder(folder, recipe, overwrite)
     datalist = folder / DATALIST_FILE
-    left_out = json.loads(datalist.read_text(encoding="utf-8"))["left_out"] if datalist.is_file() else {}
     planned = [(item, cycle) for item in _items(source) for cycle in range(1, cycles_per_case + 1)]
-    missing = [(item, cycle) for item, cycle in planned if not _is_there(folder, item, cycle, left_out)]
+    missing = [(item, cycle) for item, cycle in planned if not _is_there(folder, item, cycle)]
     if not missing and datalist.is_file():
-        logger.info(
-            "The breathing patients in %s are already there (%d left out): nothing to do.", folder, len(left_out)
-        )
+        logger.info("The breathing patients in %s are already there: nothing to do.", folder)
         return datalist
     jobs = [(folder, item, recipe.seed, cycle, chosen) for item, cycle in missing]
     problems = in_parallel(_make_one, jobs, workers, "breathing", progress)
     named = {breathing_case_name(job[1].case, job[3]): problem for job, problem in zip(jobs, problems, strict=True)}
     bad = {name: problem for name, problem in named.items() if problem}
-    _report_bad(bad, len(planned) - len(left_out), skip_bad_cases)
-    bad = {**left_out, **bad}
+    _report_bad(bad, len(planned), skip_bad_cases)
     made = [(item, cycle) for item, cycle in planned if breathing_case_name(item.case, cycle) not in bad]
     pictured = [breathing_case_name(item.case, cycle) for item, cycle in made[:PICTURED_CASES]]
     save_overview(folder / OVERVIEW_FILE, [load_case(folder / name) for name in pictured])
@@ -173,9 +171,21 @@ def _items(source: Datalist) -> list[DatalistItem]:
     return [item for part in PARTS for item in getattr(source, part)]
 
 
-def _is_there(folder: Path, item: DatalistItem, cycle: int, left_out: dict) -> bool:
-    name = breathing_case_name(item.case, cycle)
-    return name in left_out or (is_complete(folder / name) and (folder / name / GTV_FILE).is_file())
+def _is_there(folder: Path, item: DatalistItem, cycle: int) -> bool:
+    """Whether the case was made, and of the images and the GTV that the source has now."""
+    made = folder / breathing_case_name(item.case, cycle)
+    if not is_complete(made) or not (made / GTV_FILE).is_file():
+        return False
+    facts = json.loads((made / FACTS_FILE).read_text(encoding="utf-8"))
+    return facts.get(SOURCE_DIGEST) == _digest(item)
+
+
+def _digest(item: DatalistItem) -> str | None:
+    """SHA-256 of a source case; None where a file of it is missing, which the making reports."""
+    case = item.as_case()
+    if not all(Path(case[key]).is_file() for key in ("ct", "pet", "label") if key in case):
+        return None
+    return data_sha256([case])
 
 
 def _make_one(folder: Path, item: DatalistItem, seed: int, cycle: int, settings: BreathingSettings) -> str | None:
@@ -184,6 +194,7 @@ def _make_one(folder: Path, item: DatalistItem, seed: int, cycle: int, settings:
         case, gtv = make_breathing_case(load_source(item), seed, cycle, settings)
     except BadSourceError as error:
         return str(error)
+    case.metadata[SOURCE_DIGEST] = _digest(item)
     save_volume(folder / case.case_id / GTV_FILE, gtv, case.grid)
     save_case(folder / case.case_id, case)
     return None
