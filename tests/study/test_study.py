@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nibabel as nib
 import pytest
-from igtv.learning.durable import locked
+from igtv.locks import locked
 from igtv.study import units
 from igtv.study.data import breathing_data
 from igtv.study.plan import plan_from

@@ -1,6 +1,5 @@
 """Verb `importing`: a folder tree of DICOM becomes a data set that the other verbs take."""
 
-import fcntl
 import logging
 import os
 import shutil
@@ -8,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -16,6 +15,7 @@ from pydicom.filereader import read_partial
 from tqdm import tqdm
 
 from ..files import UMASK
+from ..locks import locked
 from ..processes import process_pool, worker_count
 from .errors import DicomError
 from .import_case import CaseWork, DamagedFile, import_case, save_json
@@ -160,11 +160,10 @@ def _claimed(folder: Path) -> Iterator[None]:
         raise FileExistsError(
             f"dataset_dir {folder} holds a {DATALIST_FILE} of other origin: give a new or empty folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_FILE).open("w") as lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            stack.enter_context(locked(folder / LOCK_FILE, wait_s=0))
+        except BlockingIOError as error:
             raise FileExistsError(f"another import into {folder} is running: wait for its end") from error
         _clear_leftovers(folder)
         yield

@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..locks import locked
 from .bound_process import start_bound, stop_bound
-from .durable import locked
 from .progress import ProgressFile, TrainingWatch
 from .work import BUNDLE_DIR, PHASES_FILE, do_work
 

@@ -1,15 +1,12 @@
-"""Small files that survive a crash: written whole, flushed to the disk, and locked between processes."""
+"""Small files that survive a crash: written whole and flushed to the disk."""
 
 import errno
-import fcntl
 import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ..files import replacing
 
@@ -98,34 +95,3 @@ def read_lines(path: str | Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return entries
-
-
-@contextmanager
-def locked(path: str | Path, wait_s: float | None = None) -> Iterator[None]:
-    """Hold a lock between processes; it ends with the process that holds it, however that ends.
-
-    Args:
-        path: the lock's file, made where missing.
-        wait_s: longest wait for the lock; None: for as long as it takes.
-
-    Raises:
-        BlockingIOError: another process still holds it after `wait_s`.
-    """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as stream:
-        if wait_s is None:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        else:
-            _lock_within(stream, wait_s)
-        yield
-
-
-def _lock_within(stream: IO[str], wait_s: float) -> None:
-    end = time.monotonic() + wait_s
-    while True:
-        try:
-            return fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= end:
-                raise
-            time.sleep(0.05)

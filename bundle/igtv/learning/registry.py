@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from ..files import file_sha256
+from ..locks import locked
 from ..networks.model_card import model_card_path, read_model_card
-from .durable import append_line, flush_file, flush_folder, locked, now, read_lines, write_json_durably
+from .durable import append_line, flush_file, flush_folder, now, read_lines, write_json_durably
 from .model_version import (
     ACCEPTED,
     CANDIDATE,

@@ -12,8 +12,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from ..learning.durable import locked
 from ..learning.work import CONFIGS_DIR
+from ..locks import locked
 from .branch import CONFIGS_COPY, Branch, Cell, breathing_branches
 from .calibration import CALIBRATION_FILE, calibrate
 from .data import BREATHING, PHANTOM, breathing_data, check_patients, phantom_data
