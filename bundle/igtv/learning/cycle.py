@@ -31,12 +31,16 @@ class CycleFailed(RuntimeError):
     """Training or evaluation ended with an error; the current model is what it was."""
 
 
+class CycleUnderWay(RuntimeError):
+    """Another cycle is under way in the same folder, in whatever process."""
+
+
 @contextmanager
 def cycle_folder(work_dir: Path) -> Iterator[Path]:
     """A folder for one cycle, removed at its end; only one cycle at a time has one.
 
     Raises:
-        RuntimeError: another cycle is under way in `work_dir`.
+        CycleUnderWay: another cycle is under way in `work_dir`.
     """
     try:
         with locked(work_dir / LOCK_FILE, wait_s=LOCK_WAIT_S):
@@ -49,7 +53,7 @@ def cycle_folder(work_dir: Path) -> Iterator[Path]:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
     except BlockingIOError as error:
-        raise RuntimeError(f"a training is under way in {work_dir}: wait for its end or stop it") from error
+        raise CycleUnderWay(f"a training is under way in {work_dir}: wait for its end or stop it") from error
 
 
 def is_under_way(work_dir: Path) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from igtv.learning.cycle import CycleFailed, CycleStopped, is_under_way
+from igtv.learning.cycle import CycleFailed, CycleStopped, CycleUnderWay, is_under_way
 from igtv.learning.gate import GateRule
 from igtv.learning.model_version import ModelVersion
 from igtv.learning.progress import FAILED, RUNNING, STOPPED, ProgressFile, read_progress
@@ -96,7 +96,8 @@ class LearningLoop:
             The version that came of it, accepted or refused.
 
         Raises:
-            RequestError: it could not start, or failed; the text says why and the model in use stays.
+            RequestError: it could not start (409: another process trains), or failed; the text says why and the model
+                in use stays.
             CycleStopped: it was stopped.
         """
         return self._run(self.settings(params), str(params.get("user") or ""), listener)
@@ -194,6 +195,9 @@ class LearningLoop:
             )
         except CycleFailed as failure:
             raise RequestError(str(failure), 500) from failure
+        except CycleUnderWay as other:  # of another server or command; this one's own wait in line
+            text = "a training of another process is under way for these studies: wait for its end or stop it"
+            raise RequestError(text, 409) from other
 
     def _note_interrupted(self) -> None:
         """A training whose server was killed still says that it runs."""

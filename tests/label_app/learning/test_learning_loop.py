@@ -12,7 +12,7 @@ import pytest
 import torch
 from igtv.dicom.errors import DicomError
 from igtv.files import file_sha256
-from igtv.learning.cycle import CycleFailed, CycleStopped
+from igtv.learning.cycle import CycleFailed, CycleStopped, cycle_folder
 from igtv.learning.frozen_set import read_frozen_set
 from igtv.learning.model_version import ModelVersion
 from igtv.networks.igtv_network import IGTVNetwork
@@ -334,6 +334,17 @@ def test_a_failure_keeps_its_reason(app, cycle):
     app.learning.start("igtv", {})
     done = finished(app)
     assert done["status"] == "ERROR" and "signal 9" in done["details"][-1]
+
+
+def test_a_training_of_another_process_is_said(app):
+    """In words, where an error without a name would get a number of the log."""
+    with cycle_folder(app.folders.learning / "work"):
+        app.learning.start("igtv", {})
+        done = finished(app)
+        with pytest.raises(RequestError, match="another process is under way") as refused:
+            app.learning.run({})
+    assert refused.value.http_status == 409 and str(app.folders.root) not in str(refused.value)
+    assert done["status"] == "ERROR" and done["details"][-1] == str(refused.value)
 
 
 def test_viewers_see_epochs_and_accuracy(app, cycle):
