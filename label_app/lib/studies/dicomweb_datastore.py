@@ -90,7 +90,8 @@ class PairedDicomWebDatastore(PairedDatastore):
     def resolve(self, image_id: str) -> tuple[str, str]:
         if not is_image_id(image_id):
             raise UnknownImage(image_id)
-        listing = self._listing.renew_for(image_id)
+        case = image_id.removesuffix(PET_SUFFIX)
+        listing = self._listing.renew_for(case)
         if image_id in listing.cts:
             return image_id, "ct"
         if image_id in listing.pets:
@@ -100,7 +101,6 @@ class PairedDicomWebDatastore(PairedDatastore):
             if pair.pet != image_id:
                 raise PetMissing(f"this PET is not the one that belongs to a CT of its study: {pair.reason}")
             return pair.ct, "pet"
-        case = image_id.removesuffix(PET_SUFFIX)
         if case != image_id and case in listing.cts:
             return case, "pet"
         raise UnknownImage(image_id)

@@ -50,6 +50,7 @@ class PacsPairs:
         self._pacs = pacs
         self._folder = folder
         self._chosen = chosen
+        self._read_choice: tuple[tuple[int, int] | None, dict[str, str]] = (None, {})
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._decided: dict[str, tuple[list, StudyPair]] = {}
         self._asking: dict[str, threading.Thread] = {}
@@ -150,13 +151,25 @@ class PacsPairs:
         return StudyPair(found.ct.series_uid, pet.series_uid, "; ".join([*decisions, *found.decisions]))
 
     def _choice(self) -> dict[str, str]:
-        content = _read(self._chosen)
-        return {str(ct): str(pet) for ct, pet in content.items()}
+        """What a person chose, read anew when the file has changed: every study of a listing asks for it."""
+        mark = _mark(self._chosen)
+        if self._read_choice[0] != mark:
+            self._read_choice = mark, {str(ct): str(pet) for ct, pet in _read(self._chosen).items()}
+        return self._read_choice[1]
 
 
 def _key(cts: Sequence[PacsSeries], pets: Sequence[PacsSeries]) -> list:
     """What a decision holds for: it is made again when the series of a study change."""
     return sorted([one.uid, one.number_of_objects] for one in (*cts, *pets))
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    """Changes when the file does; None where it is not."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _read(path: Path) -> dict:

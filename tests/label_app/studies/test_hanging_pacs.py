@@ -115,6 +115,11 @@ def test_next_sample_is_given_out(store, hanging, tmp_path):
     assert "first" in store.get_image_info(CT)["strategy"]
 
 
+def test_the_pet_of_a_known_case_is_known(store, monkeypatch):
+    monkeypatch.setattr(pacs_listing, "PATIENCE_SECONDS", 4 * AT_ONCE_S)
+    assert at_once(store.resolve, f"{CT}__pet") == (CT, "pet")
+
+
 def test_who_must_wait_does_so_for_a_while_only(store):
     with pytest.raises(PacsError, match="has not told yet which CT this PET belongs to"):
         at_once(store.resolve, FIRST_PET)
@@ -184,7 +189,7 @@ def fetched(store) -> sitk.Image:
 class MadeUpTask:
     """Reads the case and computes nothing."""
 
-    description, request_params = "made up", {}
+    description = "made up"
 
     def __init__(self, store):
         self.store = store

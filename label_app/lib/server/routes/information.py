@@ -1,6 +1,5 @@
 """What the app offers, how it is, which models it uses."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +64,8 @@ def create_router(app: Any) -> APIRouter:
         if name not in app.models:
             raise RequestError(f"Model '{model}' has no versions of its own.", 404)
         version = app.models[name].current()
-        path = Path(version.path)
-        path = path / "model.pt" if path.is_dir() else path
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
         state = {"name": name, "version": version.number, "status": str(version.status), "metrics": version.metrics}
-        return {"checksum": f"SHA256:{digest}", "modified_time": int(path.stat().st_mtime), **state}
+        modified = int(version.model_path.stat().st_mtime)
+        return {"checksum": f"SHA256:{version.sha256}", "modified_time": modified, **state}
 
     return router
