@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from igtv.learning.gate import GateRule
+
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -40,8 +42,8 @@ class AppOptions:
     pretrained_model: str = ""
     frozen_set: str = ""
     frozen_share: float = 0.2
-    gate_margin: float = 0.01
-    max_case_drop: float = 0.2
+    gate_margin: float = GateRule.margin
+    max_case_drop: float = GateRule.max_case_drop
     pacs_certificate: str = ""
     pacs_password_over_http: bool = False
     server_mode: bool = False

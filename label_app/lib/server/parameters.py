@@ -181,7 +181,7 @@ def checked(given: Mapping[str, Any], known: Mapping[str, Check], task: Any = No
         given: what the client sent, already read by `parse_json`.
         known: checks by name.
         task: of MONAI Label; the options it shows in `/info/` are taken too when the value is one of those offered or
-            of the same kind, and so are the names in its `request_params` (a check, a kind, or a tuple of values).
+            of the same kind.
 
     Raises:
         RequestError: for an unknown name or a value that does not pass.
@@ -199,15 +199,9 @@ def checked(given: Mapping[str, Any], known: Mapping[str, Check], task: Any = No
 
 
 def _offered(task: Any) -> dict[str, Check]:
-    """Checks for the options a task offers and the further ones it declares."""
+    """Checks for the options a task offers."""
     config = task.config() if task is not None and callable(getattr(task, "config", None)) else {}
-    checks = {name: _like(value) for name, value in config.items() if name != "device"}
-    for name, rule in dict(getattr(task, "request_params", {}) or {}).items():
-        if isinstance(rule, tuple) and not all(isinstance(item, type) for item in rule):
-            checks[name] = one_of(*rule)
-        else:
-            checks[name] = _of_kind(rule) if isinstance(rule, (type, tuple)) else rule
-    return checks
+    return {name: _like(value) for name, value in config.items() if name != "device"}
 
 
 def _like(offered: Any) -> Check:
@@ -219,19 +213,3 @@ def _like(offered: Any) -> Check:
     if isinstance(offered, (int, float)):
         return number(-1e9, 1e9, type(offered))
     return text
-
-
-def _of_kind(kinds: type | tuple[type, ...]) -> Check:
-    """Check of the type alone."""
-    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-    if kinds == (bool,):
-        return boolean
-
-    def check(value: Any):
-        if isinstance(value, str):
-            text(value)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise ValueError(f"must be {' or '.join(kind.__name__ for kind in kinds)}")
-        return value
-
-    return check

@@ -104,7 +104,7 @@ def test_what_is_stored_is_counted_while_it_comes(client, monkeypatch):
     """A body in chunks announces no length."""
     monkeypatch.setattr(proxy, "MAX_STORE_BYTES", 1000)
     received = []
-    monkeypatch.setattr(proxy, "stow_check", lambda: lambda app, kind, body, *_: received.append(len(body)))
+    monkeypatch.setattr(proxy, "receive_stow", lambda app, kind, body, *_: received.append(len(body)))
     kind = {"Content-Type": "multipart/related; boundary=b"}
     for pieces, status in ((10, 200), (11, 413)):
         for body in (b"x" * 100 * pieces, (b"x" * 100 for _ in range(pieces))):

@@ -1,6 +1,5 @@
 """The PACS for OHIF: searches and retrievals are passed on, segmentations are stored after a check, nothing else."""
 
-import importlib.util
 import logging
 from typing import Any
 
@@ -9,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from monailabel.config import settings
 
+from lib.labels.stow import receive_stow
 from lib.studies.pacs_access import PacsAccess, access_of
 
 from ...paths import is_remote
@@ -79,15 +79,14 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
         return await pass_on(pacs, pacs.address(operation, path, query), request.headers.get("accept", "*/*"))
 
     async def store(request: Request, path: str) -> Response:
-        receive = stow_check()
         kind = request.headers.get("content-type", "")
-        if pacs is None or receive is None:
+        if pacs is None:
             raise RequestError("Nothing can be stored through this server.", 403)
         if not may_store(path) or not kind.lower().startswith("multipart/related"):
             raise RequestError("Only DICOM instances can be stored, as multipart/related.", 403)
         body = await limited_body(request, MAX_STORE_BYTES)
         agent = request.headers.get("user-agent", "")[:200]
-        return await workers.pacs(receive, app, kind, body, request.state.user, agent)
+        return await workers.pacs(receive_stow, app, kind, body, request.state.user, agent)
 
     @router.get("/{operation}/{path:path}")
     async def read_by_operation(request: Request, operation: str, path: str):
@@ -125,15 +124,6 @@ async def limited_body(request: Request, max_bytes: int) -> bytes:
         else:
             return bytes(body)
     raise RequestError("This is too much for a segmentation.", 413)
-
-
-def stow_check():
-    """The function that checks and stores what OHIF exports, where the app has one."""
-    if importlib.util.find_spec("lib.labels.stow") is None:
-        return None
-    from lib.labels.stow import receive_stow
-
-    return receive_stow
 
 
 async def pass_on(pacs: Pacs, address: str, accept: str) -> Response:
