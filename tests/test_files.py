@@ -6,6 +6,8 @@ import threading
 import pytest
 from igtv.files import replacing
 
+REPLACE = os.replace
+
 
 def test_permissions_are_those_of_open_and_the_umask_is_left_alone(tmp_path, monkeypatch):
     (tmp_path / "plain").write_text("")
@@ -22,3 +24,21 @@ def test_permissions_are_those_of_open_and_the_umask_is_left_alone(tmp_path, mon
         thread.join()
     files = sorted(tmp_path.iterdir())
     assert len(files) == 5 and len({file.stat().st_mode for file in files}) == 1
+
+
+def test_a_secret_is_private_before_it_appears_and_leaves_nothing_after_an_error(tmp_path, monkeypatch):
+    modes = []
+
+    def replace(source, target):
+        modes.append(os.stat(source).st_mode & 0o777)
+        REPLACE(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    (tmp_path / "key.json").write_text("old")  # readable by others
+    with replacing(tmp_path / "key.json", mode=0o600) as path:
+        path.write_text("secret")
+    assert modes == [0o600] and (tmp_path / "key.json").stat().st_mode & 0o777 == 0o600
+    monkeypatch.setattr(os, "replace", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "key.json", mode=0o600) as path:
+        path.write_text("newer")
+    assert [one.name for one in tmp_path.iterdir()] == ["key.json"]

@@ -21,13 +21,15 @@ UMASK = _read_umask()
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, mode: int = 0o666) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; move it into place when the block ends well.
 
     The temporary name keeps the suffixes of `path`, since image writers choose the format by them.
 
     Args:
         path: final path; its folder is made where missing.
+        mode: permissions of the file but for those that the umask takes away, as for `os.open`; 0o600 for a secret,
+            which nobody else can read at any time then.
 
     Yields:
         The path to write to.
@@ -40,7 +42,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes files private; the result gets the permissions that open() would have given it
-        temporary.chmod(0o666 & ~UMASK)
+        temporary.chmod(mode & ~UMASK)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from igtv.files import replacing
+
 from .errors import RequestError
 from .identifiers import USER
 
@@ -139,7 +141,5 @@ def write_account(path: str | Path, name: str, password: str) -> None:
     path = Path(path)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     lines = [line for line in lines if line.partition(":")[0] != name] + [f"{name}:{hash_password(password)}"]
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-    os.replace(temporary, path)
+    with replacing(path, mode=0o600) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

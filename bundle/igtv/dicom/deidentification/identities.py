@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import uuid
 from collections.abc import Iterable
@@ -84,9 +83,8 @@ def identities(patients: Iterable[str], key_file: str | Path, prefix: str) -> di
         shift = SHORTEST_SHIFT + int.from_bytes(_digest(secret, "shift", patient)[:8], "big") % span
         known[patient] = {"pseudonym": f"{prefix}{number:04d}", "shift_days": -shift}
     key["patients"] = known
-    with replacing(key_file) as temporary:
+    with replacing(key_file, mode=0o600) as temporary:
         temporary.write_text(json.dumps(key, indent=2), encoding="utf-8")
-    os.chmod(key_file, 0o600)
     return {
         patient: Identity(secret, known[patient]["pseudonym"], int(known[patient]["shift_days"]))
         for patient in set(patients)
