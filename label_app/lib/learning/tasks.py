@@ -8,6 +8,7 @@ from igtv.learning.bound_process import die_with_parent
 from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.utils.others.generic import device_list
 
+from ..infer.answers import first
 from .learning_loop import STARTS, LearningLoop
 from .models import FINE_TUNED
 
@@ -51,7 +52,7 @@ class LearnFromLabels(TrainTask):
         """
         if _is_background_process():
             die_with_parent()
-        options = {key: _first(value) for key, value in request.items()}
+        options = {key: first(value) for key, value in request.items()}
         version = self.learning.run(options, lambda entries: logger.info("training: %s", entries))
         return {"version": version.number, "accepted": version.decision["accepted"], **version.decision["dice"]}
 
@@ -66,8 +67,3 @@ def _is_background_process() -> bool:
     """Whether this process was started for one task; a server must not end with the shell that started it."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return spec is not None and spec.name == BACKGROUND_MODULE
-
-
-def _first(value: Any) -> Any:
-    """The value of an option that a client sent back as the list it was offered."""
-    return value[0] if isinstance(value, (list, tuple)) and value else value

@@ -4,9 +4,10 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from lib.studies.image_id import is_image_id
+
 from .errors import RequestError
 
-IMAGE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
@@ -26,7 +27,9 @@ def image_id(value: Any) -> str:
     Raises:
         RequestError: for anything else.
     """
-    return _checked(value, IMAGE_ID, "image id")
+    if not is_image_id(value):
+        raise RequestError(f"{str(value)[:80]!r} is no valid image id.")
+    return value
 
 
 def tag(value: Any) -> str:
