@@ -1,7 +1,10 @@
 """Acceptance tests of the slice interaction (../shared/docs/network.md, end of part C), variants A and B."""
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 from igtv.networks.slice_interaction import GatedSliceMixing, NeighbourDifferences
 
 VARIANTS = pytest.mark.parametrize("sim", ["A", "B"])
@@ -86,29 +89,65 @@ def test_mirrored_weights_mirror_the_result(sim):
         torch.testing.assert_close(mirrored(stack.flip(1), 0, 6).flip(1), module(stack, 0, 6), rtol=1e-5, atol=1e-5)
 
 
-def test_variant_a_by_hand():
-    """One channel-wise case computed with plain loops: depthwise mixing with both gates held at one half."""
-    module, stack = _module("A"), _stack(4)
-    for layer in (module.channel_mlp[2], module.spatial_conv):
-        torch.nn.init.zeros_(layer.weight)
-        torch.nn.init.zeros_(layer.bias)
+@pytest.mark.parametrize("slices", [1, 4])
+def test_variant_a_by_hand(slices):
+    """Loops over slice and offset: mixed slices times a gate per channel and one per pixel, nothing from beyond."""
+    module, stack = _module("A").double(), _stack(slices).double()
+    expected = torch.empty_like(stack[0])
     with torch.no_grad():
-        v = torch.nn.functional.layer_norm(stack.permute(0, 1, 3, 4, 2), (24,), module.norm.weight, module.norm.bias)
-        mixed = torch.zeros_like(v)
-        for s in range(4):
+        v = module.norm(stack[0].permute(0, 2, 3, 1))  # (S, h, w, C)
+        for s in range(slices):
+            mixed, logit = torch.zeros_like(v[0]), module.spatial_conv.bias[:, None, None]
+            mean, largest = torch.zeros(24).double(), torch.zeros(24).double()
             for offset in range(-2, 3):
-                if 0 <= s + offset < 4:
-                    mixed[:, s] += module.w_o[offset + 2] * v[:, s + offset]
-        mixed = torch.nn.functional.conv2d(
-            mixed.flatten(0, 1).permute(0, 3, 1, 2),
-            module.depthwise.weight,
-            module.depthwise.bias,
-            padding=1,
-            groups=24,
-        )
-        gated = torch.nn.functional.gelu(mixed).permute(0, 2, 3, 1) * 0.5 * 0.5
-        expected = stack + (module.gamma * module.pointwise(gated)).permute(0, 3, 1, 2)[None]
-        torch.testing.assert_close(module(stack, 0, 4), expected, rtol=1e-4, atol=1e-5)
+                if not 0 <= s + offset < slices:
+                    continue
+                other = v[s + offset]
+                mixed += module.w_o[offset + 2] * other
+                taps = module.descriptor_conv.weight[:, 0, offset + 2]
+                mean += taps * other.sum((0, 1)) / (8 * 12)
+                largest += taps * other.flatten(0, 1).max(0).values
+                planes = torch.stack([other.sum(-1) / 24, other.max(-1).values])  # of the ten planes, offset by offset
+                kernel = module.spatial_conv.weight[:, 2 * (offset + 2) : 2 * (offset + 3)]
+                logit = logit + F.conv2d(planes[None], kernel, padding=3)[0]
+            channels = torch.sigmoid(module.channel_mlp(mean) + module.channel_mlp(largest))
+            assert channels.std() > 0.01 and torch.sigmoid(logit).std() > 0.01  # gates that differ, not one factor
+            spread = F.gelu(module.depthwise(mixed.permute(2, 0, 1)[None]))[0].permute(1, 2, 0)
+            gated = spread * channels * torch.sigmoid(logit)[0, ..., None]
+            expected[s] = stack[0, s] + (module.gamma * module.pointwise(gated)).permute(2, 0, 1)
+        torch.testing.assert_close(module(stack, 0, slices)[0], expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("slices", [1, 4])
+def test_variant_b_by_hand(slices):
+    """Loops over slice, offset and head: the neighbours that are there share a softmax, absent ones have no part."""
+    module, stack = _module("B").double(), _stack(slices).double()
+    offsets = (-2, -1, 1, 2)
+    expected = torch.empty_like(stack[0])
+    with torch.no_grad():
+        v = module.norm(stack[0].permute(0, 2, 3, 1))  # (S, h, w, C)
+        pooled = [torch.cat([plane.sum((0, 1)) / (8 * 12), plane.flatten(0, 1).max(0).values]) for plane in v]
+        embedded = module.spatial_embed(v)
+        for s in range(slices):
+            mixed = torch.zeros_like(v[0])
+            for head in range(8):
+                rows, own = slice(16 * head, 16 * head + 16), slice(3 * head, 3 * head + 3)  # 24 channels, 8 heads
+                query = module.query.weight[rows] @ pooled[s] + module.query.bias[rows]
+                powers = {}
+                for offset in offsets:
+                    if 0 <= s + offset < slices:
+                        key = module.key.weight[rows] @ pooled[s + offset]
+                        bias = module.offset_bias[offsets.index(offset), head].item()
+                        powers[offset] = math.exp(sum((query * key).tolist()) / math.sqrt(16) + bias)
+                for offset, power in powers.items():
+                    dots = (embedded[s] * embedded[s + offset]).sum(-1)
+                    cosine = dots / (embedded[s].square().sum(-1) * embedded[s + offset].square().sum(-1)).sqrt()
+                    gate = 1 / (1 + torch.exp(-4 * cosine))
+                    difference = (v[s + offset] - v[s])[..., own]
+                    mixed[..., own] += power / sum(powers.values()) * gate[..., None] * difference
+            spread = F.gelu(module.depthwise(mixed.permute(2, 0, 1)[None]))[0].permute(1, 2, 0)
+            expected[s] = stack[0, s] + (module.gamma * module.pointwise(spread)).permute(2, 0, 1)
+        torch.testing.assert_close(module(stack, 0, slices)[0], expected, rtol=0, atol=1e-6)  # the softmax is in fp32
 
 
 def test_variant_b_leaves_equal_neighbours_alone():
