@@ -3,6 +3,7 @@
 import pytest
 import torch
 from igtv.inference.uncertainty import PredictiveEntropyd
+from igtv.networks.igtv_network import IGTVNetwork
 from igtv.networks.model_card import write_model_card
 from monai.bundle import ConfigWorkflow, run
 
@@ -61,6 +62,24 @@ def test_a_cnn_is_evaluated_in_windows_of_the_size_it_was_trained_with(config_fi
     files = config_files("train", "baselines/segresnet", "evaluate")
     made = workflow(files, "train", **tiny, model_path=str(weights))
     assert list(made.parser.get_parsed_content("inferer").window_size) == [64, 80, 16]
+
+
+def test_weights_that_fit_in_part_are_taken_only_when_asked_for(config_files, tiny_training, tmp_path):
+    """Of a network with the other slice interaction all else is taken over, and a training starts from there."""
+    path = tmp_path / "other.pt"
+    torch.save(IGTVNetwork(sim="B").state_dict(), path)
+    settings = {**tiny_training, "model_path": str(path)}
+    with pytest.raises(RuntimeError) as caught:
+        workflow(config_files("train"), "train", **settings).run()
+    assert "fits the network only in part; check variant, fusion and sim" in str(caught.value.__cause__)
+    assert "allow_partial_weights" in str(caught.value.__cause__)
+    made = workflow(config_files("train"), "train", **settings, allow_partial_weights=True)
+    theirs = torch.load(path, weights_only=True)
+    start = made.parser.get_parsed_content("network").state_dict()
+    kept = [name for name in start if not name.startswith("sim.")]
+    assert len(kept) > 100 and all(torch.equal(start[name], theirs[name]) for name in kept)
+    made.run()
+    assert (tmp_path / "out" / "model_last.pt").is_file()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -105,7 +105,7 @@ def load_weights(network: nn.Module, path: str | Path, allow_partial: bool = Fal
     if not report.complete and not allow_partial:
         raise ValueError(
             "wrong checkpoint: it fits the network only in part; check variant, fusion and sim, or set "
-            f"allow_partial to load what fits\n{report}"
+            f"allow_partial (of a training: allow_partial_weights) to load what fits\n{report}"
         )
     network.load_state_dict(chosen, strict=False)
     return report
