@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 import re
-from pathlib import Path
 
 import pytest
 from monai.bundle import verify_metadata
@@ -106,7 +105,7 @@ def _strings(value):
 
 
 def test_configs_exist_for_every_verb(bundle_dir):
-    """An id of its own in each file, and always `run`, which MONAI Label and the zoo call."""
+    """`run`, which MONAI Label and the zoo call, in every file that can be run, and the key check before all else."""
     verbs = {
         "train": "training",
         "finetune": "finetuning",
@@ -114,12 +113,26 @@ def test_configs_exist_for_every_verb(bundle_dir):
         "inference": "inferring",
         "multi_gpu_train": "training",
         "real_patients": "training",
+        "baselines/segresnet": "training",
+        "baselines/dynunet": "training",
+        "baselines/slices_2d": "training",
         "simulate": "simulating",
         "simulate_breathing": "simulating",
         "pool": "pooling",
+        "import_dicom": "importing",
         "export": "exporting",
         "deidentify": "deidentifying",
+        "retrain": "retraining",
+        "campaign": "campaigning",
+        "study_transfer": "studying",
     }
-    for name, verb in verbs.items():
-        config = json.loads(Path(bundle_dir, "configs", f"{name}.json").read_text())
-        assert config[verb] == "%run" and config["run"][0] == {"_target_": "igtv.configuration.key_guard.check_keys"}
+    folder = bundle_dir / "configs"
+    configs = {
+        path.relative_to(folder).with_suffix("").as_posix(): json.loads(path.read_text())
+        for path in folder.rglob("*.json")
+    }
+    runs = {name: config for name, config in configs.items() if "run" in config}
+    assert set(runs) == set(verbs) == set(configs) - {"metadata"}
+    for name, config in runs.items():
+        assert config[verbs[name]] == "%run", name
+        assert config["run"][0] == {"_target_": "igtv.configuration.key_guard.check_keys"}, name
