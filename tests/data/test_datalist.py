@@ -67,7 +67,7 @@ def test_plain_lists_are_used_as_they_are(write_datalist):
         assert names(split_cases(listing, fold, "training")) == ["a", "b"]
         assert names(split_cases(listing, fold, "validation")) == ["c"]
     assert split_cases(listing, 0, "testing") == []
-    with pytest.raises(ValueError, match="there is only fold 0|only fold 0.*cross_validation"):
+    with pytest.raises(ValueError, match="fold=2, but .* so there is only fold 0: add `fold`"):
         split_cases(listing, 2, "training")
 
 
