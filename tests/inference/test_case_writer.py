@@ -11,7 +11,7 @@ from igtv.files import file_sha256
 from igtv.inference.case_evaluator import CaseDataset, TolerantEvaluator, failure_text
 from igtv.inference.case_measures import measure
 from igtv.inference.case_writer import CaseWriter
-from igtv.inference.ct_grid import pet_on_ct_grid
+from igtv.inference.ct_grid import on_ct_grid, pet_on_ct_grid
 from igtv.inference.uncertainty import PredictiveEntropyd
 from monai.data import DataLoader, MetaTensor
 from monai.inferers import SimpleInferer
@@ -228,6 +228,21 @@ def test_pet_is_resampled_in_space(tmp_path):
     inside = result != 0
     assert inside.mean() > 0.5
     np.testing.assert_allclose(result[inside], (where @ gradient + 30).reshape(SHAPE)[inside], atol=1e-3)
+
+
+def test_rounding_of_a_grid_is_passed_over_and_steps_that_add_up_are_not(tmp_path):
+    shape, affine = (512, 4, 4), np.diag([1.0, 1.0, 2.0, 1.0])
+    ct = nib.Nifti1Image(np.zeros(shape, np.int16), affine)
+    values = np.random.default_rng(0).random(shape).astype(np.float32)
+    shifted, wider = affine.copy(), affine.copy()
+    shifted[0, 3] += 0.02
+    wider[0, 0] += 0.0009  # 0.46 mm at the far end
+    on_ct_grid(MetaTensor(values[None], affine=shifted), ct, "P1", "pred")
+    with pytest.raises(ValueError, match="has the affine"):
+        on_ct_grid(MetaTensor(values[None], affine=wider), ct, "P1", "pred")
+    for other, same in ((shifted, True), (wider, False)):
+        nib.save(nib.Nifti1Image(values, other), tmp_path / "pet.nii")
+        assert np.array_equal(pet_on_ct_grid(tmp_path / "pet.nii", ct), values) == same
 
 
 def test_reason_is_the_first_cause_in_one_line():

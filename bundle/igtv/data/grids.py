@@ -2,9 +2,27 @@
 
 import nibabel as nib
 import numpy as np
+import SimpleITK as sitk
 
 # corners of two grids that are meant to be one differ by rounding only
 GRID_TOLERANCE_MM = 0.1
+
+
+def same_grid(
+    shape: tuple[int, ...], affine: np.ndarray, other_shape: tuple[int, ...], other_affine: np.ndarray
+) -> bool:
+    """Whether voxel (i, j, k) of both grids lies at one place, for every voxel, but for rounding."""
+    if tuple(shape) != tuple(other_shape):
+        return False
+    return grid_distance_mm(shape, affine, other_affine) <= GRID_TOLERANCE_MM
+
+
+def affine_of(image: sitk.Image) -> np.ndarray:
+    """(4, 4) voxel index (x, y, z) -> mm in DICOM's axes (left, posterior, superior)."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return affine
 
 
 def corners_mm(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

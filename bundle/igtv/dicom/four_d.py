@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import SimpleITK as sitk
 
+from ..data.grids import affine_of, same_grid
 from .errors import DicomError
 from .phases import FourD, PhaseName
 from .volume import read_volume
-
-GRID_TOLERANCE_MM = 0.01
 
 
 def read_phases(four_d: FourD) -> Iterator[tuple[PhaseName, sitk.Image, list[str]]]:
@@ -21,8 +20,9 @@ def read_phases(four_d: FourD) -> Iterator[tuple[PhaseName, sitk.Image, list[str
     first = None
     for name, series in zip(four_d.names, four_d.series, strict=True):
         image, decisions = read_volume(series)
-        first = grid_of(image) if first is None else first
-        if not same_grid(image, first):
+        grid = (image.GetSize(), affine_of(image))
+        first = first or grid
+        if not same_grid(*grid, *first):
             raise DicomError(
                 f"phase {name} of the 4D-CT ({series.label}) lies on another grid than phase {four_d.names[0]}: "
                 "size, spacing or position differ; export all phases of one reconstruction"
@@ -65,18 +65,3 @@ def like(values: np.ndarray, image: sitk.Image) -> sitk.Image:
     result = sitk.GetImageFromArray(values)
     result.CopyInformation(image)
     return result
-
-
-def grid_of(image: sitk.Image) -> tuple[np.ndarray, ...]:
-    """Size, spacing, origin and direction."""
-    return tuple(
-        np.array(values) for values in (image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-    )
-
-
-def same_grid(image: sitk.Image, grid: tuple[np.ndarray, ...]) -> bool:
-    """Whether an image lies on a grid but for rounding."""
-    size, *rest = grid_of(image)
-    return np.array_equal(size, grid[0]) and all(
-        np.allclose(one, other, rtol=0, atol=GRID_TOLERANCE_MM) for one, other in zip(rest, grid[1:], strict=True)
-    )

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
+from ..data.grids import GRID_TOLERANCE_MM, affine_of, corners_mm
 from .errors import DicomError, tag_name
 from .geometry import stack
 from .headers import IMAGE_MODALITIES
@@ -17,8 +19,6 @@ from .series import Series, find_series
 from .series_choice import choose_series, listing
 from .volume import pixel_values, rescale
 
-# Two grids are one when their voxel centres differ by less than this share of a voxel.
-SAME_GRID_VOXELS = 0.05
 # So much of a mask may lie outside the series: less than a slice, since voxels of other grids overhang a little.
 OUTSIDE_SHARE = 0.01
 # Of tissue voxels so many may differ by more than rounding before two images are of different scans.
@@ -180,24 +180,15 @@ def same_grid(image: sitk.Image, reference: ReferenceSeries) -> bool:
     grid = reference.grid
     if sorted(image.GetSize()) != sorted(grid.GetSize()):
         return False
-    corners = np.array(np.meshgrid(*[(0, size - 1) for size in image.GetSize()], indexing="ij")).reshape(3, -1).T
-    placed = np.array([_index(grid, image.TransformIndexToPhysicalPoint(corner.tolist())) for corner in corners])
-    expected = np.array(np.meshgrid(*[(0, size - 1) for size in grid.GetSize()], indexing="ij")).reshape(3, -1).T
-    distances = np.abs(placed[:, None] - expected[None]).max(axis=2)
-    return bool((distances.min(axis=1) < SAME_GRID_VOXELS).all() and (distances.min(axis=0) < SAME_GRID_VOXELS).all())
-
-
-def _index(grid: sitk.Image, point: Sequence[float]) -> tuple[float, ...]:
-    return grid.TransformPhysicalPointToContinuousIndex(point)
+    corners, expected = (corners_mm(one.GetSize(), affine_of(one)) for one in (image, grid))
+    distances = np.abs(corners[:, None] - expected[None]).max(axis=2)
+    return bool(max(distances.min(axis=0).max(), distances.min(axis=1).max()) <= GRID_TOLERANCE_MM)
 
 
 def _check_inside(inside: sitk.Image, reference: ReferenceSeries) -> None:
     voxels = np.argwhere(sitk.GetArrayViewFromImage(inside))[:, ::-1]
-    steps = np.array(inside.GetDirection()).reshape(3, 3) * np.array(inside.GetSpacing())
-    points = voxels @ steps.T + np.array(inside.GetOrigin())
     grid = reference.grid
-    axes = np.array(grid.GetDirection()).reshape(3, 3) * np.array(grid.GetSpacing())
-    index = (points - np.array(grid.GetOrigin())) @ np.linalg.inv(axes).T
+    index = nib.affines.apply_affine(np.linalg.inv(affine_of(grid)) @ affine_of(inside), voxels)
     outside = float(((index < -0.55) | (index > np.array(grid.GetSize()) - 0.45)).any(axis=1).mean())
     if outside > OUTSIDE_SHARE:
         raise DicomError(

@@ -7,9 +7,8 @@ import numpy as np
 from monai.data import MetaTensor
 from nibabel.processing import resample_from_to
 
+from ..data.grids import same_grid
 from ..files import replacing
-
-AFFINE_TOLERANCE_MM = 1e-3
 
 
 def on_ct_grid(volume: MetaTensor, ct: nib.Nifti1Image, case: str, name: str) -> np.ndarray:
@@ -30,7 +29,7 @@ def on_ct_grid(volume: MetaTensor, ct: nib.Nifti1Image, case: str, name: str) ->
     if tuple(volume.shape) != (1, *ct.shape):
         raise ValueError(f"Case {case}: {name} has shape {tuple(volume.shape)}, the CT {(1, *ct.shape)}. {way_out}")
     affine = volume.affine.cpu().numpy()
-    if not np.allclose(affine, ct.affine, rtol=0, atol=AFFINE_TOLERANCE_MM):
+    if not same_grid(ct.shape, affine, ct.shape, ct.affine):
         raise ValueError(
             f"Case {case}: {name} has the affine {affine.round(3).tolist()}, the CT "
             f"{ct.affine.round(3).tolist()}. {way_out}"
@@ -53,7 +52,7 @@ def pet_on_ct_grid(pet_path: str | Path, ct: nib.Nifti1Image) -> np.ndarray:
     """PET in SUVbw (g/ml) on the grid of the CT, trilinear, 0 outside the PET: (X, Y, Z) float32."""
     pet = nib.load(pet_path)
     pet = nib.Nifti1Image(pet.get_fdata(dtype=np.float32, caching="unchanged"), pet.affine)
-    if pet.shape == ct.shape and np.allclose(pet.affine, ct.affine, rtol=0, atol=AFFINE_TOLERANCE_MM):
+    if same_grid(pet.shape, pet.affine, ct.shape, ct.affine):
         return np.asarray(pet.dataobj)
     return np.asarray(resample_from_to(pet, (ct.shape, ct.affine), order=1, cval=0.0).dataobj)
 

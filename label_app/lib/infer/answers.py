@@ -11,13 +11,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
+from igtv.data.grids import same_grid
 from nibabel.processing import resample_from_to
 
 from ..labels.whole_file import holds_bytes
 
 EXTENSIONS = (".nrrd", ".nii.gz", ".nii")
 NUMBER_TYPES = ("uint8", "uint16", "int16", "float32")
-SAME_GRID_MM = 1e-3
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -37,7 +37,7 @@ class Grid:
 
 def on_grid(volume: np.ndarray, affine: np.ndarray, grid: Grid, nearest: bool) -> np.ndarray:
     """A volume (X, Y, Z) interpolated to another grid, 0 outside; the very same values where the grids agree."""
-    if volume.shape == grid.shape and np.allclose(affine, grid.affine, rtol=0, atol=SAME_GRID_MM):
+    if same_grid(volume.shape, affine, grid.shape, grid.affine):
         return volume
     source = nib.Nifti1Image(volume.astype(np.uint8 if nearest else np.float32), affine)
     moved = resample_from_to(source, (grid.shape, grid.affine), order=0 if nearest else 1, cval=0)

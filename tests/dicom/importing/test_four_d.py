@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from igtv.dicom.errors import DicomError
 from igtv.dicom.four_d import read_phases
-from igtv.dicom.phases import find_four_d
+from igtv.dicom.phases import FourD, PhaseName, find_four_d
 from igtv.dicom.series import find_series
 
 # voxels of the GTV on phase 0 (x, y, z), and its shift in voxels per phase: there and back again, 3 slices of 6 mm
@@ -158,3 +159,22 @@ def test_motion_estimated_from_one_phase_agrees_with_an_independent_one(four_d_d
     ours = np.array([row["centroid_lps_mm"] for row in report["phases"]])
     assert np.abs(ours - ours[0] - np.array(list(theirs.values()))).max() < 1.7
     assert report["amplitude_mm"]["si"] == pytest.approx(7.4, abs=1.7) and report["manage_motion"]
+
+
+def test_phases_on_grids_that_drift_apart_are_refused(monkeypatch):
+    """A step of a hundredth of a mm more is half a voxel at the far end; the same shift of all is rounding."""
+
+    class Phase:
+        label = "CT 50%"
+
+        def __init__(self, spacing, origin):
+            self.image = sitk.Image([64, 4, 4], sitk.sitkInt16)
+            self.image.SetSpacing((spacing, 1.0, 2.0))
+            self.image.SetOrigin((origin, 0.0, 0.0))
+
+    monkeypatch.setattr("igtv.dicom.four_d.read_volume", lambda phase: (phase.image, []))
+    names = (PhaseName(0), PhaseName(50))
+    near = FourD(names, (Phase(1.0, 0.0), Phase(1.0, 0.02)), ())
+    assert [name for name, _, _ in read_phases(near)] == list(names)
+    with pytest.raises(DicomError, match="phase 50 % .* lies on another grid than phase 0 %"):
+        list(read_phases(FourD(names, (Phase(1.0, 0.0), Phase(1.009, 0.0)), ())))
