@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from .errors import DicomError, tag_name
 from .phases import FourD, PhaseName, phase_in_text
+from .references import referenced_series
 from .rtstruct_reader import list_rois, read_structure_set, structure_masks
 from .seg_reader import list_segments, read_segmentation
 from .series import Series, group_into_series
@@ -93,7 +94,7 @@ def label_sources(series: Sequence[Series], label_series: str | None = None) -> 
     sources = []
     for one in found:
         for header, path in zip(one.headers, one.files, strict=True):
-            sources.append(LabelSource(path, one, _references(header), str(header.get("SOPInstanceUID") or "")))
+            sources.append(LabelSource(path, one, referenced_series(header), str(header.get("SOPInstanceUID") or "")))
     return sources, decisions
 
 
@@ -187,14 +188,3 @@ def _names(source: LabelSource, frame: str) -> bool:
         if path == source.path
         for item in header.get("StructureSetROISequence") or ()
     )
-
-
-def _references(header) -> tuple[str, ...]:
-    uids = [
-        str(series.get("SeriesInstanceUID") or "")
-        for frame in header.get("ReferencedFrameOfReferenceSequence") or ()
-        for study in frame.get("RTReferencedStudySequence") or ()
-        for series in study.get("RTReferencedSeriesSequence") or ()
-    ]
-    uids += [str(item.get("SeriesInstanceUID") or "") for item in header.get("ReferencedSeriesSequence") or ()]
-    return tuple(dict.fromkeys(uid for uid in uids if uid))

@@ -38,11 +38,6 @@ class PhaseName:
         return f"{self.percent:g} %" + (f" {self.breath}" if self.breath else "")
 
     @property
-    def file_name(self) -> str:
-        """`40`, `50ex`: the phase as part of a file name."""
-        return f"{self.percent:02g}{self.breath}"
-
-    @property
     def order(self) -> tuple[int, float]:
         """By time from the start; phases named by depth from the end of inhalation: out, then in."""
         if not self.breath:
@@ -67,14 +62,6 @@ class FourD:
     @property
     def frame_of_reference_uid(self) -> str:
         return self.series[0].frame_of_reference_uid
-
-    @property
-    def series_uids(self) -> frozenset[str]:
-        return frozenset(series.series_uid for series in self.series)
-
-    def position(self, name: PhaseName | None) -> int | None:
-        """Index of a phase, None where it is not one of these."""
-        return self.names.index(name) if name in self.names else None
 
 
 def phase_in_text(text: str) -> PhaseName | None:

@@ -1,7 +1,7 @@
 """RTSTRUCT -> masks, placed by the contours' own coordinates and never by the images they refer to."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,6 @@ class Roi:
 
     number: int
     name: str
-    interpreted_type: str  # RTROIInterpretedType such as GTV or ORGAN, "" where it is not given
     frame_of_reference_uid: str
     contours: tuple[Contour, ...]
     notes: tuple[str, ...]
@@ -36,14 +35,9 @@ class Roi:
 
 @dataclass(frozen=True)
 class StructureSet:
-    """What an RTSTRUCT holds. `series_uids` are the image series it says it was drawn on; they may be stale."""
+    """What an RTSTRUCT draws, and what was left out of it as a whole."""
 
-    label: str
-    patient_id: str
-    study_uid: str
-    sop_instance_uid: str
     rois: tuple[Roi, ...]
-    series_uids: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -153,11 +147,6 @@ def _structure_set(dataset: pydicom.Dataset) -> StructureSet:
             raise DicomError(f"two ROIs have the number {number}: contours cannot be told apart; export again")
         frame = str(item.get("ReferencedFrameOfReferenceUID", "") or (frames[0] if len(frames) == 1 else ""))
         described[number] = (str(item.get("ROIName", "")).strip() or f"ROI {number}", frame)
-    types = {
-        int(item.ReferencedROINumber): str(item.get("RTROIInterpretedType", "") or "").strip()
-        for item in dataset.get("RTROIObservationsSequence") or ()
-        if item.get("ReferencedROINumber") is not None
-    }
     contours: dict[int, list[Contour]] = {number: [] for number in described}
     left_out: dict[int, list[str]] = {number: [] for number in described}
     notes = []
@@ -170,18 +159,10 @@ def _structure_set(dataset: pydicom.Dataset) -> StructureSet:
         contours[number] += closed
         left_out[number] += dropped
     rois = tuple(
-        Roi(number, name, types.get(number, ""), frame, tuple(contours[number]), tuple(left_out[number]))
+        Roi(number, name, frame, tuple(contours[number]), tuple(left_out[number]))
         for number, (name, frame) in described.items()
     )
-    return StructureSet(
-        label=str(dataset.get("StructureSetLabel", "")),
-        patient_id=str(dataset.get("PatientID", "")),
-        study_uid=str(dataset.get("StudyInstanceUID", "")),
-        sop_instance_uid=str(dataset.get("SOPInstanceUID", "")),
-        rois=rois,
-        series_uids=tuple(dict.fromkeys(_referenced_series(dataset))),
-        notes=tuple(notes),
-    )
+    return StructureSet(rois, tuple(notes))
 
 
 def _frames(dataset: pydicom.Dataset) -> list[str]:
@@ -191,14 +172,6 @@ def _frames(dataset: pydicom.Dataset) -> list[str]:
     ]
     uids = [uid for uid in dict.fromkeys(uids) if uid]
     return uids or [str(uid) for uid in [dataset.get("FrameOfReferenceUID")] if uid]
-
-
-def _referenced_series(dataset: pydicom.Dataset) -> Iterator[str]:
-    for frame in dataset.get("ReferencedFrameOfReferenceSequence") or ():
-        for study in frame.get("RTReferencedStudySequence") or ():
-            for series in study.get("RTReferencedSeriesSequence") or ():
-                if series.get("SeriesInstanceUID"):
-                    yield str(series.SeriesInstanceUID)
 
 
 def _closed_contours(items: Sequence[pydicom.Dataset], name: str) -> tuple[list[Contour], list[str]]:

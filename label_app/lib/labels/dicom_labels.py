@@ -7,6 +7,7 @@ from pathlib import Path
 import SimpleITK as sitk
 from igtv.dicom.errors import DicomError
 from igtv.dicom.ohif_export import exported_by_ohif
+from igtv.dicom.references import referenced_series
 from igtv.dicom.rtstruct_reader import read_structure_set, structure_masks
 from igtv.dicom.seg_reader import read_segmentation
 from pydicom.dataset import Dataset
@@ -53,20 +54,13 @@ def look_at(header: Dataset, names: Sequence[str], automatic_counts: bool = Fals
             (str(item.get("SegmentLabel", "")), str(item.get("SegmentAlgorithmType", "")))
             for item in header.get("SegmentSequence") or ()
         ]
-        series_uids = [str(item.get("SeriesInstanceUID", "")) for item in header.get("ReferencedSeriesSequence") or ()]
     elif modality == "RTSTRUCT":
         parts = [
             (str(item.get("ROIName", "")), str(item.get("ROIGenerationAlgorithm", "") or ""))
             for item in header.get("StructureSetROISequence") or ()
         ]
-        series_uids = [
-            str(series.get("SeriesInstanceUID", ""))
-            for frame in header.get("ReferencedFrameOfReferenceSequence") or ()
-            for study in frame.get("RTReferencedStudySequence") or ()
-            for series in study.get("RTReferencedSeriesSequence") or ()
-        ]
     else:
-        parts, series_uids = [], []
+        parts = []
     wanted = {name.lower() for name in names}
     named = [part for part in parts if part[0].strip().lower() in wanted]
     drawn = [name for name, algorithm in named if automatic_counts or algorithm.strip().upper() != "AUTOMATIC"]
@@ -85,8 +79,8 @@ def look_at(header: Dataset, names: Sequence[str], automatic_counts: bool = Fals
     else:
         reason = ""
     name = drawn[0] if not reason else ""
-    unique = tuple(dict.fromkeys(uid for uid in series_uids if uid))
-    return ForeignLabel(modality, name, unique, str(header.get("Manufacturer", "") or ""), reason)
+    maker = str(header.get("Manufacturer", "") or "")
+    return ForeignLabel(modality, name, referenced_series(header), maker, reason)
 
 
 def label_on_ct(path: Path, label: ForeignLabel, grid: sitk.Image) -> CheckedLabel:
