@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -31,19 +32,21 @@ def refusal(action, *args, **kwargs):
     return str(caught.value.__cause__)
 
 
-def test_command_line_ends_with_the_nearest_name(project_dir, bundle_dir):
+def test_command_line_ends_with_the_nearest_name(bundle_dir, tmp_path):
+    """In a copy, as a user's: nothing is written into it, nor beside it."""
+    for part in ("configs", "igtv"):
+        shutil.copytree(bundle_dir / part, tmp_path / "bundle" / part, ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", "bundle/configs/train.json"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    output = bundle_dir / "output"
-    before = sorted(output.rglob("*")) if output.is_dir() else []
     ended = subprocess.run(
-        [*command, "--epohcs", "30"], cwd=project_dir, env=environment, capture_output=True, text=True, timeout=300
+        [*command, "--epohcs", "30"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
     )
     assert ended.returncode != 0
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith("ValueError: unknown key 'epohcs', did you mean 'epochs'?")
     assert "Nothing was run" in last
-    assert (sorted(output.rglob("*")) if output.is_dir() else []) == before
+    left = [path.name for path in (*tmp_path.iterdir(), *(tmp_path / "bundle").iterdir())]
+    assert sorted(left) == ["bundle", "configs", "igtv"]
 
 
 def test_args_file(config, tmp_path):
