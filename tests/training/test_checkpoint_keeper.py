@@ -1,5 +1,12 @@
+"""What a training leaves to be resumed from, and what a resumed one refuses."""
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 import torch
+from ignite.engine import Events
+from igtv.training import checkpoint_keeper
 from igtv.training.checkpoint_keeper import CheckpointKeeper, WeightsKeeper
 
 
@@ -84,14 +91,45 @@ def test_gradient_scale_survives(make_trainer, tmp_path):
     assert other.scaler.get_scale() == 256.0
 
 
-def test_seconds_add_up_over_sessions(make_trainer, tmp_path):
-    trainer = make_trainer(epochs=1)
-    keeper = keeper_for(trainer, tmp_path)
-    keeper._seconds_before = 100.0
-    trainer.run()
-    resumed = keeper_for(make_trainer(), tmp_path)
-    resumed.load("cpu")
-    assert 100.0 <= resumed.seconds < 110.0
+@pytest.fixture
+def clock(monkeypatch):
+    """The keeper's clock: `clock.now` is what it reads."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(checkpoint_keeper, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def saved_seconds(trainer, path, clock, seconds_per_epoch):
+    """Run, every epoch that long by the clock; the seconds in each checkpoint, one write after every epoch."""
+    written, replacing = [], checkpoint_keeper.replacing
+
+    def pass_by(engine):
+        clock.now += seconds_per_epoch
+
+    @contextmanager
+    def watched(target):
+        with replacing(target) as partial:
+            yield partial
+        written.append(torch.load(path, weights_only=True)["run"]["seconds"])
+
+    trainer.add_event_handler(Events.EPOCH_STARTED, pass_by)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint_keeper, "replacing", watched)
+        trainer.run()
+    return written
+
+
+def test_seconds_add_up_over_sessions(make_trainer, tmp_path, clock):
+    trainer, path = make_trainer(epochs=5), tmp_path / "checkpoint.pt"
+    keeper_for(trainer, tmp_path)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED(once=2), trainer.terminate)
+    assert saved_seconds(trainer, path, clock, 30.0) == [30.0, 60.0]
+    clock.now = 50.0  # another process, whose clock began anew
+    resumed = make_trainer(epochs=5)
+    keeper = keeper_for(resumed, tmp_path)
+    keeper.load("cpu")
+    assert keeper.seconds == 60.0
+    assert saved_seconds(resumed, path, clock, 7.0) == [67.0, 74.0, 81.0]
 
 
 def test_rank_above_0_writes_nothing(make_trainer, tmp_path):
