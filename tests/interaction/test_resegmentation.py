@@ -61,7 +61,7 @@ def test_radius_must_be_positive(scene):
 places = st.tuples(st.integers(0, 59), st.integers(0, 59), st.integers(0, 35)).map(list)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(
     inside=st.lists(places, max_size=4),
     outside=st.lists(places, max_size=4),
