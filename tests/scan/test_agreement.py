@@ -47,12 +47,14 @@ def test_sizes(make_problem, errors_of, sizes):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("sizes", FULL_STAGES, ids=str)
 def test_full_channel_counts(make_problem, errors_of, sizes):
     _check(errors_of(partial(selective_scan, delta_softplus=True), make_problem(*sizes, "trained")))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("sizes", FULL_STAGES, ids=str)
 def test_full_channel_counts_of_a_map(make_map_problem, errors_of, sizes):
     batch, _, channels, states, length = sizes

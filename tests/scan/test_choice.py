@@ -73,7 +73,7 @@ def _run(code, bundle_dir, *extra_paths, **environment):
     paths = os.pathsep.join(map(str, (bundle_dir, *extra_paths)))
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": paths} | environment,
+        env=os.environ | {"PYTHONPATH": paths} | environment, timeout=300,
     )  # fmt: skip
 
 

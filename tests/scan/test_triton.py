@@ -45,9 +45,8 @@ def errors(make_problem, make_map_problem, tmp_path_factory, bundle_dir, require
     path = tmp_path_factory.mktemp("triton") / "problems.pt"
     torch.save(problems, path)
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(bundle_dir)}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT, str(path)], capture_output=True, text=True, env=environment
-    )
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
