@@ -30,7 +30,8 @@ def process_pool(workers: int, start: Callable[[], object] | None = None) -> Pro
     """A pool whose processes begin without the threads of this one, and end with it, however that ends.
 
     A fork would inherit what threads of this process (torch, SimpleITK, progress bars) hold at that moment as locks
-    that nobody opens, and can hang. The fork server has no threads, and starts a process faster than "spawn".
+    that nobody opens, and can hang. The fork server has no threads, and starts a process faster than "spawn". Like it,
+    it imports the caller's main module: a script needs its `if __name__ == "__main__"`, and stdin cannot be one.
 
     Args:
         workers: number of processes.
