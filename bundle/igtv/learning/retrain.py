@@ -17,7 +17,7 @@ from .gate import GateRule
 from .model_version import MODEL_FILE, ModelVersion
 from .progress import DONE, FAILED, STOPPED, ProgressFile, TrainingWatch
 from .registry import AnotherCurrent, ModelRegistry
-from .replay import LearningData, choose_cases, split_checked
+from .replay import PRETRAINING, LearningData, choose_cases, split_checked
 from .work import CASE_KEYS, CONFIGS_DIR, DATA_KEYS
 
 PRETRAINED, CURRENT = "pretrained", "current"
@@ -247,9 +247,7 @@ def _decide(registry, current, frozen, folder, manifest, pretrained, settings, u
     if not model_path.is_file():
         raise CycleFailed("the training left no weights; the current model is unchanged")
     registry.refuse_another_current(current.number)
-    patients = {entry["patient"] for entry in manifest["data"]}
-    if settings.start_from == CURRENT:
-        patients |= {entry["patient"] for entry in current.data}
+    patients = _learned_patients(registry, manifest, current)
     metrics = frozen_metrics(folder / "candidate", frozen, settings.finetuning)
     describe(model_path, pretrained.card, len(patients), metrics)
     return conclude(
@@ -264,6 +262,20 @@ def _decide(registry, current, frozen, folder, manifest, pretrained, settings, u
         [*(folder / "staging" / name for name in KEPT_OF_TRAINING), folder / LOG_FILE],
         user,
     )
+
+
+def _learned_patients(registry: ModelRegistry, manifest: Mapping[str, Any], current: ModelVersion) -> set[str]:
+    """Patients whose labels are in a candidate's weights: its own, and those of the versions that it goes on from.
+
+    Cases of the pre-training are none of them.
+    """
+    learned, version = list(manifest["data"]), current
+    goes_on = manifest["start"]["from"] == CURRENT
+    while goes_on:
+        learned += version.data
+        goes_on = version.manifest.get("start", {}).get("from") == CURRENT
+        version = registry.version(version.manifest["parent"]) if goes_on else version
+    return {entry["patient"] for entry in learned if entry.get("role") != PRETRAINING}
 
 
 def _entry(case: Mapping[str, Any]) -> dict[str, Any]:
