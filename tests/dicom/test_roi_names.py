@@ -50,12 +50,12 @@ def test_two_hits_are_named(names):
     ["PTV", "CTV", "iCTV", "PTV_IGTV", "Lungs-GTV", "GTVn", "GTVnd", "GTV_N2", "GTVp+n", "GTV_nodal", "GTVln", "Heart",
      "zGTV", "GTV_ring", "GTV_opt", "GTV+1cm", "GTVsb", "Tumor_bed", "LN_c40", "ring_IGTV"],
 )  # fmt: skip
-def test_never_chosen(name):
+def test_what_is_no_target_is_never_chosen(name):
     with pytest.raises(DicomError, match="no ROI is named as igtv"):
         choose_roi([name])
 
 
-def test_nodes_when_asked():
+def test_nodes_are_taken_along_when_asked():
     names = ["GTVn1", "IGTV", "GTV_LN7", "PTVn", "Heart", "zGTVn"]
     assert choose_roi(names, nodes=True) == ["IGTV", "GTVn1", "GTV_LN7"]
     assert choose_roi(["GTVn"], nodes=True) == ["GTVn"]
@@ -75,7 +75,15 @@ def test_roi_goes_before_rules():
         choose_roi(names, roi="GTV_x")
 
 
-def test_aliases(tmp_path):
+def test_a_wildcard_reaches_beyond_the_name_without_it():
+    names = ["GTV", "GTV 2", "CTV"]
+    assert choose_roi(names, roi=["GTV*"]) == ["GTV", "GTV 2"]
+    assert choose_roi(names, roi="gtv") == "GTV"
+    with pytest.raises(AmbiguousRoi, match="'GTV', 'GTV 2'"):
+        choose_roi(names, roi="GTV*")
+
+
+def test_aliases_go_before_the_rules(tmp_path):
     path = tmp_path / "aliases.yaml"
     path.write_text("igtv: [Zielvolumen*, Boost]\ngtv: Herd\nignore: [IGTV_old]\n")
     assert choose_roi(["IGTV", "zielvolumen 1"], aliases=path) == "zielvolumen 1"
@@ -98,13 +106,13 @@ def test_names_that_do_not_say_igtv(name):
 
 
 @pytest.mark.parametrize("text", ["[a]", "itv: [x]", "igtv: [1]", "igtv: [a"])
-def test_malformed_aliases(tmp_path, text):
+def test_malformed_aliases_are_refused(tmp_path, text):
     path = tmp_path / "aliases.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"aliases\.yaml"):
         choose_roi(["IGTV"], aliases=path)
 
 
-def test_unknown_kind():
+def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="igtv, gtv"):
         choose_roi(["IGTV"], kind="ptv")

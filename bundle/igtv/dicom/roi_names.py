@@ -147,9 +147,10 @@ def _named(names: Sequence[str], roi: str | Sequence[str]) -> str | list[str]:
 
 def _one_pattern(names: Sequence[str], pattern: str) -> list[str]:
     """Names that are the pattern, else those equal but for case and separators, else those that it fits."""
+    plain = "" if set("*?") & set(pattern) else _normalised(pattern).replace("_", "")  # GTV* is not GTV alone
     rules = (
         lambda name: name == pattern,
-        lambda name: _normalised(name).replace("_", "") == _normalised(pattern).replace("_", "") != "",
+        lambda name: _normalised(name).replace("_", "") == plain != "",
         lambda name: _matches(name, [pattern]),
     )
     for rule in rules:

@@ -1,6 +1,7 @@
 """Options for all patients or for one."""
 
 import pytest
+import SimpleITK as sitk
 from igtv.dicom.import_options import ImportOptions
 
 
@@ -59,6 +60,32 @@ def test_the_import_refuses_a_misspelt_patient_before_it_starts(dicom, run_impor
     with pytest.raises(ValueError, match=r"--kind names 'AA'"):
         run_import(tmp_path / "dicom", tmp_path / "data", kind={"AA": "gtv"})
     assert not (tmp_path / "data" / "A").exists()
+
+
+@pytest.fixture
+def label_voxels(dicom, run_import, tmp_path):
+    """`label_voxels(**options)` -> voxels of the label made of three boxes of 27, 16 and 12 voxels, A, GTV and GTVn."""
+    ct = dicom.patient(tmp_path / "dicom", label=False, frame="1.2.9")
+    boxes = {
+        "A": dicom.box(ct, (11, 10, 5), (14, 13, 8)),
+        "GTV": dicom.box(ct, (6, 6, 2), (8, 10, 4)),
+        "GTVn": dicom.box(ct, (6, 12, 2), (9, 14, 4)),
+    }
+    dicom.rtstruct(tmp_path / "dicom" / "rs", boxes, frame="1.2.9")
+
+    def count(**options):
+        run_import(tmp_path / "dicom", tmp_path / "data", **options)
+        return int(sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "data" / "P1" / "label.nii.gz")).sum())
+
+    return count
+
+
+def test_the_label_is_the_union_of_what_the_options_name(label_voxels):
+    assert label_voxels() == 16
+    assert label_voxels(nodes=True) == 16 + 12
+    assert label_voxels(roi=["A", "GTV"]) == 27 + 16
+    assert label_voxels(roi=["A", "GTV*"]) == 27 + 16 + 12
+    assert label_voxels(roi="A") == 27
 
 
 def test_contours_are_left_unread_for_one_patient(dicom, run_import, tmp_path):
