@@ -1,6 +1,5 @@
 """Independent programs, unpacked real studies, and RTSTRUCTs made by hand."""
 
-import os
 import shutil
 import subprocess
 import tarfile
@@ -10,25 +9,16 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 FRAME = "1.2.826.0.1.3680043.8.498.1"
 
 
-def _program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is missing, and CI=true says it must be there")
-        pytest.skip(f"{name} is missing")
-    return found
-
-
 @pytest.fixture(scope="session")
-def program():
+def program(require):
     """program("plastimatch") -> its path; skips where it is missing, fails then with CI=true."""
-    return _program
+    return lambda name: require(name, shutil.which(name))
 
 
 @pytest.fixture(scope="session")
@@ -49,14 +39,19 @@ def unpacked(shared_dir, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def plastimatch_masks(program, tmp_path_factory):
-    """plastimatch_masks(rtstruct, ct_folder) -> {ROI name: mask image} as plastimatch makes them."""
+    """plastimatch_masks(rtstruct, folder of the CT or image with its grid) -> {ROI name: mask} by plastimatch."""
 
-    def convert(rtstruct: Path, ct_folder: Path) -> dict[str, sitk.Image]:
+    def convert(rtstruct: Path, ct: Path | sitk.Image) -> dict[str, sitk.Image]:
         folder = tmp_path_factory.mktemp("plastimatch")
-        command = [program("plastimatch"), "convert", "--input", str(rtstruct), "--referenced-ct", str(ct_folder)]
-        command += ["--output-prefix", str(folder), "--prefix-format", "nii.gz"]
+        command = [program("plastimatch"), "convert", "--input", str(rtstruct)]
+        if isinstance(ct, sitk.Image):
+            sitk.WriteImage(ct, str(folder / "grid.nrrd"))
+            command += ["--fixed", str(folder / "grid.nrrd")]
+        else:
+            command += ["--referenced-ct", str(ct)]
+        command += ["--output-prefix", str(folder / "masks"), "--prefix-format", "nrrd"]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
-        return {path.name.removesuffix(".nii.gz"): sitk.ReadImage(path) for path in sorted(folder.glob("*.nii.gz"))}
+        return {path.stem: sitk.ReadImage(path) for path in sorted((folder / "masks").iterdir())}
 
     return convert
 
@@ -125,21 +120,16 @@ def _contour(contour) -> pydicom.Dataset:
     return item
 
 
-def save_dataset(dataset: pydicom.Dataset, path: Path) -> Path:
-    """Write a data set as a DICOM file with its meta header."""
+def save_dataset(dataset: pydicom.Dataset, path: Path, syntax: str = ExplicitVRLittleEndian) -> Path:
+    """Write a data set as a DICOM file with its meta header, little endian."""
     meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = syntax
     dataset.file_meta = meta
-    dataset.is_little_endian, dataset.is_implicit_VR = True, False
+    dataset.is_little_endian, dataset.is_implicit_VR = True, syntax == ImplicitVRLittleEndian
+    path.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(path, write_like_original=False)
     return path
-
-
-@pytest.fixture(scope="session")
-def rtstruct_makers():
-    """`make_rtstruct` and `save_dataset`."""
-    return make_rtstruct, save_dataset
 
 
 @pytest.fixture

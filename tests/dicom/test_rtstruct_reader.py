@@ -14,7 +14,8 @@ from igtv.dicom.errors import DicomError
 from igtv.dicom.rtstruct_reader import list_rois, read_structure_set, structure_masks
 from pydicom.uid import generate_uid
 
-FRAME = "1.2.826.0.1.3680043.8.498.1"
+from .conftest import FRAME, make_rtstruct, save_dataset
+
 OTHER_FRAME = "1.2.826.0.1.3680043.8.498.2"
 
 
@@ -206,9 +207,8 @@ def test_stray_contours_and_missing_type(rtstruct_file, grid):
 
 
 @pytest.fixture(scope="module")
-def whole(rtstruct_makers, tmp_path_factory):
+def whole(tmp_path_factory):
     """A whole RTSTRUCT with an ellipsoid, once with sequences of known length, once with delimiters."""
-    make_rtstruct, save_dataset = rtstruct_makers
     angle = np.linspace(0, 2 * np.pi, 30, endpoint=False)
     contours = [
         np.c_[radius * np.cos(angle), radius * np.sin(angle), np.full(30, z)]

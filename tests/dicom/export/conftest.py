@@ -9,8 +9,9 @@ import pytest
 import SimpleITK as sitk
 from igtv.dicom.reference_series import read_reference
 from igtv.dicom.series import load_series
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, generate_uid
+
+from ..conftest import save_dataset
 
 SIZE = (40, 36, 9)  # columns, rows, slices
 SPACING_MM = (1.25, 1.25, 2.5)
@@ -39,12 +40,8 @@ def _write_ct(folder, orientation=ORIENTATIONS["identity"], size=SIZE, spacing_m
     }
     columns, rows, slices = size
     for number in range(slices):
-        uid = generate_uid(prefix=None)
-        dataset = FileDataset(None, {}, file_meta=FileMetaDataset(), preamble=b"\0" * 128)
-        dataset.is_little_endian, dataset.is_implicit_VR = True, False
-        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset = pydicom.Dataset()
+        dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, generate_uid(prefix=None)
         for word, value in uids.items():
             setattr(dataset, word, value)
         dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
@@ -68,7 +65,7 @@ def _write_ct(folder, orientation=ORIENTATIONS["identity"], size=SIZE, spacing_m
         voxels = np.full((rows, columns), -800, np.int16)
         voxels[:, columns // 2 :] = 40 + number
         dataset.PixelData = voxels.tobytes()
-        dataset.save_as(folder / f"{uid}.bin", write_like_original=False)
+        save_dataset(dataset, folder / f"{dataset.SOPInstanceUID}.bin")
     return folder
 
 
@@ -109,15 +106,6 @@ def as_mask():
 
 
 @pytest.fixture(scope="session")
-def dice():
-    def overlap(one, other):
-        one, other = np.asarray(one) > 0, np.asarray(other) > 0
-        return 2 * (one & other).sum() / (one.sum() + other.sum())
-
-    return overlap
-
-
-@pytest.fixture(scope="session")
 def new_errors(program):
     """What dciodvfy reports of an object as an error and not of an image of its source series."""
     program("dciodvfy")
@@ -129,28 +117,10 @@ def new_errors(program):
 
 
 def _dciodvfy_errors(path):
-    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True)
+    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, timeout=60)
     lines = (done.stdout + done.stderr).splitlines()
     # the module that an attribute of the study is found in has another name in another object
     return {re.sub(r" Module=<\w+>", "", line) for line in lines if line.startswith("Error")}
-
-
-@pytest.fixture(scope="session")
-def plastimatch(program):
-    """RTSTRUCT -> {ROI name: boolean array (z, y, x)} on the grid of a series, by plastimatch."""
-    program("plastimatch")
-
-    def convert(path, reference, folder):
-        sitk.WriteImage(reference.grid, str(folder / "grid.nrrd"))
-        command = ["plastimatch", "convert", "--input", path, "--output-prefix", folder / "read", "--prefix-format"]
-        command += ["nrrd", "--fixed", folder / "grid.nrrd"]
-        subprocess.run([str(part) for part in command], check=True, capture_output=True)
-        read = {}
-        for file in (folder / "read").iterdir():
-            read[file.stem] = sitk.GetArrayFromImage(sitk.ReadImage(str(file))) > 0
-        return read
-
-    return convert
 
 
 @pytest.fixture(scope="session")

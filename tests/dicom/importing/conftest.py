@@ -10,11 +10,12 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from igtv.dicom.import_dataset import import_dataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import generate_uid
+
+from ..conftest import make_rtstruct, save_dataset
 
 CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 PET_CLASS = "1.2.840.10008.5.1.4.1.1.128"
-RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 REG_CLASS = "1.2.840.10008.5.1.4.1.1.66.1"
 PET_TAGS = {
     "Units": "GML",
@@ -23,17 +24,6 @@ PET_TAGS = {
     "PatientWeight": "70",
     "SeriesType": ["STATIC", "IMAGE"],
 }
-
-
-def save(dataset: pydicom.Dataset, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.is_little_endian, dataset.is_implicit_VR = True, False
-    dataset.save_as(path, write_like_original=False)
-    return path
 
 
 def base(sop_class: str, modality: str, patient: str, study: str, series: str) -> pydicom.Dataset:
@@ -66,7 +56,7 @@ def write_series(folder, image, modality="CT", patient="P1", study="1.2.3", fram
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 1
         dataset.RescaleSlope, dataset.RescaleIntercept = f"{slope:.8g}", "0"
         dataset.PixelData = np.round(values[index] / float(f"{slope:.8g}")).astype("<i2").tobytes()
-        save(dataset, Path(folder) / f"{uid[-6:]}_{index}")
+        save_dataset(dataset, Path(folder) / f"{uid[-6:]}_{index}")
     return uid
 
 
@@ -82,36 +72,23 @@ def box_contours(image: sitk.Image, low, high) -> list[np.ndarray]:
 
 def write_rtstruct(path, rois, patient="P1", study="1.2.3", frame="1.2.3.4", refers_to=(), description="structures"):
     """Write an RTSTRUCT: rois: name -> list of (N, 3) points."""
-    dataset = base(RTSTRUCT_CLASS, "RTSTRUCT", patient, study, generate_uid())
-    dataset.SeriesDescription, dataset.StructureSetLabel = description, "S"
-    frame_item, study_item = pydicom.Dataset(), pydicom.Dataset()
-    frame_item.FrameOfReferenceUID = frame
-    study_item.RTReferencedSeriesSequence = []
+    dataset = make_rtstruct(rois, dict.fromkeys(rois, frame))
+    dataset.PatientID, dataset.StudyInstanceUID, dataset.SeriesDescription = patient, study, description
+    references = []
     for uid in refers_to:
         item = pydicom.Dataset()
         item.SeriesInstanceUID = uid
-        study_item.RTReferencedSeriesSequence.append(item)
-    frame_item.RTReferencedStudySequence = [study_item]
-    dataset.ReferencedFrameOfReferenceSequence = [frame_item]
-    dataset.StructureSetROISequence, dataset.ROIContourSequence = [], []
-    for number, (name, contours) in enumerate(rois.items(), start=1):
-        roi, contour_item = pydicom.Dataset(), pydicom.Dataset()
-        roi.ROINumber, roi.ROIName, roi.ReferencedFrameOfReferenceUID = number, name, frame
-        contour_item.ReferencedROINumber, contour_item.ContourSequence = number, []
-        for points in contours:
-            item = pydicom.Dataset()
-            item.ContourGeometricType, item.NumberOfContourPoints = "CLOSED_PLANAR", len(points)
-            item.ContourData = [f"{x:.4f}" for x in points.ravel()]
-            contour_item.ContourSequence.append(item)
-        dataset.StructureSetROISequence.append(roi)
-        dataset.ROIContourSequence.append(contour_item)
-    return save(dataset, Path(path))
+        references.append(item)
+    study_item = pydicom.Dataset()
+    study_item.RTReferencedSeriesSequence = references
+    dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence = [study_item]
+    return save_dataset(dataset, Path(path))
 
 
-def write_reg(path, frame, other_frame, matrix, patient="P1", study="1.2.3", kind="RIGID"):
+def write_reg(path, frame, other_frame, matrix, patient="P1", study="1.2.3", kind="RIGID", description=""):
     """Write a REG whose own frame is `frame`; `matrix` (4x4) takes points of `other_frame` to it."""
     dataset = base(REG_CLASS, "REG", patient, study, generate_uid())
-    dataset.FrameOfReferenceUID = frame
+    dataset.FrameOfReferenceUID, dataset.SeriesDescription = frame, description
     dataset.RegistrationSequence = []
     for uid, values in ((frame, np.eye(4)), (other_frame, matrix)):
         item, step, one = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
@@ -120,7 +97,7 @@ def write_reg(path, frame, other_frame, matrix, patient="P1", study="1.2.3", kin
         step.MatrixSequence = [one]
         item.FrameOfReferenceUID, item.MatrixRegistrationSequence = uid, [step]
         dataset.RegistrationSequence.append(item)
-    return save(dataset, Path(path))
+    return save_dataset(dataset, Path(path))
 
 
 def body_image(seed=0, size=(24, 22, 12), spacing=(4.0, 4.0, 5.0), origin=(-50.0, -40.0, 100.0)):

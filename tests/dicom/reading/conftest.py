@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     CTImageStorage,
     ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     PositronEmissionTomographyImageStorage,
     generate_uid,
 )
+
+from ..conftest import save_dataset
 
 SHAPE = (6, 5, 7)  # slices, rows, columns
 SPACING = (1.5, 2.0, 3.0)  # x, y, z in mm
@@ -50,18 +51,6 @@ def pet_header(**changes) -> Dataset:
     if changes.get("RadiopharmaceuticalInformationSequence", item) is not None:
         header.RadiopharmaceuticalInformationSequence = [item]
     return header
-
-
-def write_slice(path: Path, dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> Path:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = syntax
-    dataset.file_meta = meta
-    dataset.is_little_endian, dataset.is_implicit_VR = True, syntax == ImplicitVRLittleEndian
-    dataset.preamble = b"\0" * 128
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dataset.save_as(path, write_like_original=False)
-    return path
 
 
 def series_datasets(modality="CT", axes=((1, 0, 0), (0, 1, 0)), values=None, **changes) -> list[Dataset]:
@@ -102,7 +91,7 @@ def series_datasets(modality="CT", axes=((1, 0, 0), (0, 1, 0)), values=None, **c
 
 def write_series(folder: Path, datasets, syntax: str = ExplicitVRLittleEndian, names=None) -> Path:
     for index, dataset in enumerate(datasets):
-        write_slice(folder / (names[index] if names else f"{index:03d}.dcm"), dataset, syntax)
+        save_dataset(dataset, folder / (names[index] if names else f"{index:03d}.dcm"), syntax)
     return folder
 
 
@@ -119,11 +108,6 @@ def _series_datasets():
 @pytest.fixture(name="write_series", scope="session")
 def _write_series():
     return write_series
-
-
-@pytest.fixture(name="write_slice", scope="session")
-def _write_slice():
-    return write_slice
 
 
 @pytest.fixture(name="expected_hu", scope="session")
