@@ -183,6 +183,13 @@ def test_contours_that_share_no_plane_are_refused():
         filled([square(-5, 5, -5, 5, 3), upright + [0, 0, 5]], image())
 
 
+def test_contours_that_are_lines_askew_are_refused():
+    """In a slice a line encloses no voxel; one that leaves it has no plane to be filled in."""
+    line = np.array([(0, 0, 0), (3, 3, 3), (6, 6, 6), (3, 3, 3)])
+    with pytest.raises(DicomError, match="enclose no area"):
+        filled([line], image())
+
+
 def test_reference_must_be_a_volume():
     with pytest.raises(DicomError, match="3-D"):
         contours_to_mask([Contour(square(0, 1, 0, 1, 0))], sitk.Image(5, 5, sitk.sitkUInt8))

@@ -6,6 +6,7 @@ from igtv.dicom.errors import DicomError
 from igtv.dicom.import_options import ImportOptions
 from igtv.dicom.label_sources import label_sources
 from igtv.dicom.labels import plan_label
+from igtv.dicom.phases import find_four_d
 from igtv.dicom.roi_names import AmbiguousRoi
 from igtv.dicom.series import find_series
 from igtv.dicom.target_ct import Target
@@ -42,11 +43,14 @@ def structures(dicom, ct, tmp_path):
 
 @pytest.fixture
 def plan(tmp_path):
-    """`plan(series UID of the target, **options)` -> the plan of the label."""
+    """`plan(series UID of the target, **options)` -> the plan of the label; the target is None: the 4D-CT's average."""
 
     def make(target_uid, pet_frame="", **options):
         series, _ = find_series(tmp_path)
         target = Target(tuple(one for one in series if one.series_uid == target_uid), None, "free breathing")
+        if target_uid is None:
+            (four_d,) = find_four_d(series)
+            target = Target(four_d.series, four_d, "average", made=True)
         sources, _ = label_sources(series, options.pop("label_series", None))
         return plan_label(sources, target, pet_frame, series, ImportOptions(**options))
 
@@ -119,6 +123,24 @@ def test_objects_without_target_are_logged_and_two_targets_asked_for(dicom, ct, 
     structures("two", ["GTV_a", "GTV_b"], refers_to=[uid])
     with pytest.raises(AmbiguousRoi, match="two.*'GTV_a', 'GTV_b'"):
         plan(uid)
+
+
+def test_two_gtvs_of_one_phase_are_named(dicom, ct, structures, plan, tmp_path):
+    uids = [dicom.series(tmp_path, ct, frame=PET_FRAME, description=f"{value}%") for value in (0, 50)]
+    for name, uid in zip(("early", "late"), uids, strict=True):
+        structures(name, ["GTV"], refers_to=[uid])
+    assert len(plan(None).per_phase) == 2
+    structures("second look", ["GTV"], refers_to=uids[1:])
+    words = r"phase 50 % has two GTVs: 'GTV' of .*(late.*second look|second look.*late).*--label_series or --roi"
+    with pytest.raises(DicomError, match=words):
+        plan(None)
+
+
+def test_a_roi_that_names_another_phase_than_its_object_is_refused(dicom, ct, structures, plan, tmp_path):
+    uids = [dicom.series(tmp_path, ct, frame=PET_FRAME, description=f"{value}%") for value in (0, 50)]
+    structures("rs", ["GTV_c50"], refers_to=uids[:1])
+    with pytest.raises(DicomError, match="rs.* was drawn on phase 0 %, its ROI 'GTV_c50' says 50 %: which is right"):
+        plan(None)
 
 
 def test_an_alias_makes_an_igtv_and_a_name_that_ends_like_one_does_not(dicom, ct, structures, plan, tmp_path):

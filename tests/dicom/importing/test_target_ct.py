@@ -4,6 +4,7 @@ import json
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from igtv.dicom.registration import move_rigidly
@@ -69,19 +70,19 @@ def export(thorax, planning, dicom, tmp_path):
     return folder
 
 
-def largest_error_mm(pet_path, thorax):
-    """How far corners of the body lie from where the known transform puts them, after the import."""
+def errors_mm(pet_path, thorax):
+    """How far the eight corners of the PET lie from where the known transform puts them, after the import."""
     image = sitk.ReadImage(pet_path)
     truth = move_rigidly(thorax, known_transform())
     corners = [(np.array(corner) * (np.array(thorax.GetSize()) - 1)).tolist() for corner in np.ndindex(2, 2, 2)]
     points = [[one.TransformContinuousIndexToPhysicalPoint(corner) for corner in corners] for one in (image, truth)]
-    return float(np.linalg.norm(np.subtract(*points), axis=1).max())
+    return np.linalg.norm(np.subtract(*points), axis=1)
 
 
 def test_planning_ct_comes_back_within_a_millimetre_and_the_pet_with_it(export, thorax, run_import, log_of, tmp_path):
     folder = tmp_path / "data"
     datalist = run_import(export, folder, target_ct="Planning")
-    assert largest_error_mm(folder / "P1" / "pet.nii.gz", thorax) < 1.0
+    assert errors_mm(folder / "P1" / "pet.nii.gz", thorax).max() < 1.0
     row = log_of(folder)["P1"]
     assert row["registration"]["method"] == "rigid registration"
     assert row["registration"]["quality"]["bone_dice"] > 0.75
@@ -100,12 +101,12 @@ def test_a_registration_object_is_used_and_a_wrong_one_refused(export, thorax, d
     folder = tmp_path / "data"
     run_import(export, folder, target_ct="Planning")
     assert log_of(folder)["P1"]["registration"]["method"] == "DICOM REG"
-    assert largest_error_mm(folder / "P1" / "pet.nii.gz", thorax) < 0.01
+    assert errors_mm(folder / "P1" / "pet.nii.gz", thorax).max() < 0.01
     # the other way round: own frame is the planning CT's
     path.unlink()
     dicom.reg(export / "reg", PLANNING_FRAME, PET_FRAME, np.linalg.inv(right), study="1.2")
     run_import(export, folder, target_ct="Planning")
-    assert largest_error_mm(folder / "P1" / "pet.nii.gz", thorax) < 0.01
+    assert errors_mm(folder / "P1" / "pet.nii.gz", thorax).max() < 0.01
     wrong = right.copy()
     wrong[2, 3] += 40
     dicom.reg(export / "reg", PET_FRAME, PLANNING_FRAME, wrong, study="1.2")
@@ -114,13 +115,28 @@ def test_a_registration_object_is_used_and_a_wrong_one_refused(export, thorax, d
     assert json.loads((folder / "dataset.json").read_text())["training"] == []
 
 
-def test_two_registrations_that_differ_are_named(export, dicom, run_import, tmp_path):
+def test_of_two_registrations_that_differ_the_user_chooses_one(export, thorax, dicom, run_import, tmp_path):
+    """One is right, the other 2 mm off along x: the PET comes to lie where the chosen one puts it."""
     matrix = matrix_of(known_transform())
-    dicom.reg(export / "reg1", PET_FRAME, PLANNING_FRAME, matrix, study="1.2")
-    matrix[0, 3] += 5
-    dicom.reg(export / "reg2", PET_FRAME, PLANNING_FRAME, matrix, study="1.2")
+    path = dicom.reg(export / "reg1", PET_FRAME, PLANNING_FRAME, matrix, study="1.2", description="by the clinic")
+    matrix[0, 3] += 2
+    dicom.reg(export / "reg2", PET_FRAME, PLANNING_FRAME, matrix, study="1.2", description="by the trial")
     with pytest.raises(ValueError, match=r"2 registrations contradict each other.*--reg_series"):
         run_import(export, tmp_path / "data", target_ct="Planning")
+    pet = tmp_path / "data" / "P1" / "pet.nii.gz"
+    run_import(export, tmp_path / "data", target_ct="Planning", reg_series="trial")
+    assert errors_mm(pet, thorax) == pytest.approx(2.0, abs=0.01)
+    run_import(export, tmp_path / "data", target_ct="Planning", reg_series=pydicom.dcmread(path).SeriesInstanceUID)
+    assert errors_mm(pet, thorax) == pytest.approx(0.0, abs=0.01)
+
+
+def test_the_limit_of_the_bones_agreement_is_the_users(export, dicom, run_import, log_of, tmp_path):
+    """A right registration of another scan, noisy and on other voxels: good enough by default, not for 0.99."""
+    dicom.reg(export / "reg", PET_FRAME, PLANNING_FRAME, matrix_of(known_transform()), study="1.2")
+    with pytest.raises(ValueError, match=r"does not fit the CT of the PET after DICOM REG.*at least bone Dice 0\.99"):
+        run_import(export, tmp_path / "data", target_ct="Planning", least_bone_dice=0.99)
+    run_import(export, tmp_path / "data", target_ct="Planning")
+    assert 0.55 < log_of(tmp_path / "data")["P1"]["registration"]["quality"]["bone_dice"] < 0.99
 
 
 def test_a_scaling_registration_is_refused(export, dicom, run_import, tmp_path):
@@ -161,8 +177,7 @@ def test_another_patients_ct_is_refused(thorax, dicom, unpacked, run_import, tmp
 def test_targets_by_folder_kind_and_unknown_word(export, dicom, thorax, run_import, log_of, tmp_path):
     dicom.reg(export / "reg", PET_FRAME, PLANNING_FRAME, matrix_of(known_transform()), study="1.2")
     alone = tmp_path / "dicom" / "sub"
-    uid = log_uid = dicom.series(alone, thorax, "CT", study="1.3", frame=PET_FRAME, description="AIP")
-    assert uid == log_uid
+    uid = dicom.series(alone, thorax, "CT", study="1.3", frame=PET_FRAME, description="AIP")
     run_import(export, tmp_path / "data", target_ct=str(alone), labels=False, ct_series="CT AC")
     row = log_of(tmp_path / "data")["P1"]
     assert row["source"]["ct"][0]["series_uid"] == uid and row["ct_kind"] == "average"

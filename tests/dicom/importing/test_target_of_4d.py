@@ -1,0 +1,86 @@
+"""A target CT that is one of several, or made of a 4D-CT: by the user's word, and what is said where it fits badly."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from igtv.dicom.errors import DicomError
+from igtv.dicom.pairing import Pair
+from igtv.dicom.phases import find_four_d
+from igtv.dicom.series import Series
+from igtv.dicom.target_ct import choose_target
+from pydicom.dataset import Dataset
+
+NO_PET = Pair(None, None, None, ())
+
+
+def cts(*descriptions, frame="F"):
+    """CT series of headers alone; their UIDs are their descriptions."""
+    return [Series("P", "S", text, "CT", frame, text, (Path("f"),), (Dataset(),)) for text in descriptions]
+
+
+def choose(series, word, pair=NO_PET):
+    return choose_target(pair, series, find_four_d(series), word)
+
+
+@pytest.fixture(scope="module")
+def breathing(dicom, tmp_path_factory):
+    """A 4D-CT of four phases without PET, and the HU of each phase."""
+    folder = tmp_path_factory.mktemp("breathing")
+    values = {}
+    for phase in (0, 25, 50, 75):
+        image = sitk.Round(dicom.body(seed=phase))
+        dicom.series(folder, image, description=f"{phase}%")
+        values[phase] = sitk.GetArrayFromImage(image)
+    return folder, values
+
+
+@pytest.mark.parametrize("word", ["MIP", "average", "50%", "50"])
+def test_the_word_for_a_4d_ct_gives_the_ct_of_the_case(word, breathing, run_import, log_of, tmp_path):
+    folder, values = breathing
+    run_import(folder, tmp_path / "data", target_ct=word)
+    stack = np.stack(list(values.values()))
+    expected = {"MIP": stack.max(axis=0), "average": stack.mean(axis=0)}.get(word, values[50])
+    found = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "data" / "P1" / "ct.nii.gz"))
+    assert np.abs(found - expected).max() <= (0.5 if word == "average" else 0)
+    row = log_of(tmp_path / "data")["P1"]
+    assert (row["ct_kind"], row.get("phase")) == {"MIP": ("MIP", None), "average": ("average", None)}.get(
+        word, ("phase", "50 %")
+    )
+    phases = json.loads((tmp_path / "data" / "P1" / "motion.json").read_text())["phases"]
+    assert [entry["phase"] for entry in phases] == ["0 %", "25 %", "50 %", "75 %"]
+
+
+@pytest.mark.parametrize(
+    ("descriptions", "word", "message"),
+    [
+        (["CT B30", "CT B70"], "CT B", "--target_ct 'CT B' fits 2 CT series: .*CT B30.*CT B70.*give a UID"),
+        (["CT B30", "CT B70"], "dosimetry", "--target_ct 'dosimetry' fits none of: .*CT B30.*CT B70"),
+        (["CT", "AIP 3mm", "AIP 1mm"], "average", "average: there is no 4D-CT .* 2 CT series .*AIP 3mm.*AIP 1mm"),
+        (["CT", "AIP"], "MIP", "--target_ct MIP: there is no 4D-CT .* 0 CT series are called so: .*CT.*AIP"),
+        (["CT"], "50%", "asks for phase 50 %, but the patient has no 4D-CT"),
+        (["0%", "50%"], "30%", "asks for phase 30 %; there are: 0 %, 50 %"),
+        (["0%", "50%", "late 0%", "late 50%"], "MIP", "asks for MIP, and there are 2 4D-CTs .*0%.*--exclude_series"),
+        (["0%", "50%", "late 0%", "late 50%"], "50", "asks for phase 50 %, and there are 2 4D-CTs .*--exclude_series"),
+    ],
+)
+def test_a_word_that_fits_no_ct_or_several_is_refused(descriptions, word, message):
+    with pytest.raises(DicomError, match=message):
+        choose(cts(*descriptions), word)
+
+
+def test_of_two_4d_cts_that_of_the_pets_frame_is_taken():
+    series = [*cts("0%", "50%"), *cts("0%", "50%", frame="G")]
+    four_d = find_four_d(series)
+    (own,) = [one for one in four_d if one.frame_of_reference_uid == "G"]
+    for word, kind in (("MIP", "MIP"), ("50%", "phase")):
+        target = choose(series, word, Pair(None, None, own, ()))
+        assert (target.kind, target.frame_of_reference_uid) == (kind, "G")
+
+
+def test_one_ct_that_is_called_so_stands_in_for_a_4d_ct():
+    series = cts("CT", "AIP")
+    target = choose(series, "average")
+    assert target.series == (series[1],) and target.kind == "average" and not target.made
