@@ -11,6 +11,7 @@ from igtv.learning.registry import ModelRegistry
 from igtv.learning.retrain import CycleSettings
 from igtv.learning.work import run_verb
 from igtv.networks.model_card import model_card_path, read_model_card, write_model_card
+from monai.bundle import ConfigWorkflow
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,6 +22,26 @@ def small_work(one_thread):
 @pytest.fixture(scope="session")
 def tiny_training(coarse_training) -> dict:
     return {**coarse_training, "warmup_epochs": 0}
+
+
+@pytest.fixture(scope="session")
+def run_config(bundle_dir):
+    """`run_config(verb, config, **overrides)`: a verb of the bundle in this process, as the command runs it."""
+
+    def run(verb: str, config: str, **overrides) -> None:
+        workflow = ConfigWorkflow(
+            config_file=str(bundle_dir / "configs" / config),
+            meta_file=str(bundle_dir / "configs" / "metadata.json"),
+            logging_file=False,
+            workflow_type="train",
+            run_id=verb,
+            bundle_root=str(bundle_dir),
+            **overrides,
+        )
+        workflow.initialize()
+        workflow.run()
+
+    return run
 
 
 @pytest.fixture(scope="session")

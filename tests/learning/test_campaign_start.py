@@ -11,7 +11,6 @@ from igtv.learning.campaign import Choice, run_campaign
 from igtv.learning.registry import ModelRegistry
 from igtv.learning.selection import CaseScore
 from igtv.networks.model_card import model_card_path
-from monai.bundle import ConfigWorkflow
 
 STRATEGIES = ("uncertainty", "diverse", "random")
 START_DICE, GAIN = 0.3, 0.1
@@ -91,24 +90,12 @@ def test_the_start_is_measured_once_for_all_strategies_and_seeds(verbs, phantom_
             assert registry.version(2).status == "accepted"
 
 
-def test_the_verb_runs_all_strategies_in_one_go(verbs, bundle_dir, phantom_dir, weak_model, tmp_path):
+def test_the_verb_runs_all_strategies_in_one_go(verbs, run_config, phantom_dir, weak_model, tmp_path):
     """As the config has them."""
-    workflow = ConfigWorkflow(
-        config_file=str(bundle_dir / "configs" / "campaign.json"),
-        meta_file=str(bundle_dir / "configs" / "metadata.json"),
-        logging_file=False,
-        workflow_type="train",
-        run_id="campaigning",
-        bundle_root=str(bundle_dir),
-        dataset_dir=str(phantom_dir),
-        model_path=str(weak_model),
-        output_dir=str(tmp_path / "campaign"),
-        rounds=1,
-        device="cpu",
-    )
-    workflow.initialize()
-    workflow.run()
-    rows = json.loads((tmp_path / "campaign" / "campaign.json").read_text())["rounds"]
+    folder = tmp_path / "campaign"
+    settings = {"dataset_dir": str(phantom_dir), "model_path": str(weak_model), "output_dir": str(folder)}
+    run_config("campaigning", "campaign.json", **settings, rounds=1, device="cpu")
+    rows = json.loads((folder / "campaign.json").read_text())["rounds"]
     assert list(dict.fromkeys(row["strategy"] for row in rows)) == list(STRATEGIES)
     assert len(of_start(evaluated(verbs))) == 1
-    assert (tmp_path / "campaign" / "campaign.csv").is_file() and (tmp_path / "campaign" / "campaign.png").is_file()
+    assert (folder / "campaign.csv").is_file() and (folder / "campaign.png").is_file()

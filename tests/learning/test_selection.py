@@ -26,8 +26,8 @@ def test_entropy_of_the_region_alone():
     assert score_case(ball(40, 6, 0.9)).uncertainty == pytest.approx(0.46900, abs=1e-4)
 
 
-def test_model_that_sees_nothing():
-    """The most likely millilitre is looked at: a faint spot counts more than none."""
+def test_of_models_that_see_nothing_a_faint_spot_counts_more():
+    """The most likely millilitre is looked at."""
     faint, nothing = score_case(ball(24, 6, 0.04), voxel_ml=0.01), score_case(ball(24, 6, 0.0), voxel_ml=0.01)
     assert faint.foreground_ml == nothing.foreground_ml == 0
     assert faint.uncertainty == pytest.approx(0.2423, abs=1e-3)
@@ -57,7 +57,7 @@ def test_features_have_one_length():
         ("diverse", ("b",), ["d", "a", "c"]),
     ],
 )
-def test_orders(strategy, labelled, expected):
+def test_each_strategy_chooses_as_worked_out_by_hand(strategy, labelled, expected):
     assert select(POOL, labelled, strategy, seed=0, count=3) == expected
 
 
@@ -87,6 +87,6 @@ def test_never_a_labelled_case_and_no_case_twice(strategy):
     assert select({}, (), strategy, 1) == []
 
 
-def test_unknown_strategy():
+def test_an_unknown_strategy_is_refused():
     with pytest.raises(ValueError, match="choose one of"):
         select(POOL, (), "magic", 0)

@@ -6,32 +6,13 @@ import pytest
 from igtv.data.datalist import read_datalist
 from igtv.learning.registry import ModelRegistry
 from igtv.learning.session import open_frozen_set, retrain
-from monai.bundle import ConfigWorkflow
 
 
-@pytest.fixture(scope="session")
-def run_verb(bundle_dir):
-    def run(verb, name, **overrides):
-        workflow = ConfigWorkflow(
-            config_file=str(bundle_dir / "configs" / name),
-            meta_file=str(bundle_dir / "configs" / "metadata.json"),
-            logging_file=False,
-            workflow_type="train",
-            run_id=verb,
-            bundle_root=str(bundle_dir),
-            **overrides,
-        )
-        workflow.initialize()
-        workflow.run()
-
-    return run
-
-
-def test_retraining_in_a_process_of_its_own(run_verb, phantom_dir, weak_model, tiny_settings, tmp_path):
+def test_retraining_in_a_process_of_its_own(run_config, phantom_dir, weak_model, tiny_settings, tmp_path):
     """Fold 0 is frozen; the same datalist again brings nothing new after an acceptance."""
     settings = {**tiny_settings().finetuning, "epochs": 1}
     common = {"dataset_dir": str(phantom_dir), "models_dir": str(tmp_path), "model_path": str(weak_model)}
-    run_verb("retraining", "retrain.json", **common, settings=settings, margin=1.0, max_case_drop=1.0)
+    run_config("retraining", "retrain.json", **common, settings=settings, margin=1.0, max_case_drop=1.0)
     registry = ModelRegistry(tmp_path)
     version = registry.current()
     assert version.number == 2 and version.status == "accepted"
@@ -41,7 +22,7 @@ def test_retraining_in_a_process_of_its_own(run_verb, phantom_dir, weak_model, t
     assert {entry["patient"] for entry in version.data} == {item["patient_id"] for item in listing if item["fold"] != 0}
     assert (version.report_dir / "work.log").is_file()
     with pytest.raises(RuntimeError) as caught:
-        run_verb("retraining", "retrain.json", **common, settings=settings)
+        run_config("retraining", "retrain.json", **common, settings=settings)
     assert "no new label to learn from" in str(caught.value.__cause__)
 
 
@@ -51,9 +32,9 @@ def test_the_frozen_set_outlives_another_split(phantom_dir, tmp_path):
     assert open_frozen_set(tmp_path / "frozen", listing, 1, 5, 0).sha256 == first.sha256
 
 
-def test_campaign_config_resolves(bundle_dir, run_verb):
+def test_the_campaign_refuses_a_strategy_that_there_is_not(run_config):
     with pytest.raises(RuntimeError) as caught:
-        run_verb("campaigning", "campaign.json", strategies=["best"])
+        run_config("campaigning", "campaign.json", strategies=["best"])
     assert "choose among" in str(caught.value.__cause__)
 
 
@@ -81,11 +62,11 @@ def test_retraining_refuses_other_weights_than_the_registry_began_with(registry,
             retrain(*common, same, start_from="elsewhere")
 
 
-def test_retraining_never_evaluates_a_patient_id(run_verb, phantom_dir, weak_model, tmp_path):
+def test_retraining_never_evaluates_a_patient_id(run_config, phantom_dir, weak_model, tmp_path):
     content = json.loads((phantom_dir / "dataset.json").read_text())
     content["training"][-1]["patient_id"] = "$open('x', 'w')"
     (tmp_path / "list.json").write_text(json.dumps(content))
     settings = {"dataset_dir": str(phantom_dir), "datalist": str(tmp_path / "list.json"), "models_dir": str(tmp_path)}
     with pytest.raises(RuntimeError) as caught:
-        run_verb("retraining", "retrain.json", **settings, model_path=str(weak_model))
+        run_config("retraining", "retrain.json", **settings, model_path=str(weak_model))
     assert "a datalist is data" in str(caught.value.__cause__)
