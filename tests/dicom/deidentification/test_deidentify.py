@@ -43,7 +43,7 @@ def of(folder, modality):
     return sorted(found, key=lambda one: float(one.ImagePositionPatient[2])) if modality != "RTSTRUCT" else found
 
 
-def test_report_and_tree(made):
+def test_a_folder_per_pseudonym_and_a_report_of_what_was_left_out(made):
     folder, report = made
     assert {(entry["modality"], entry["files"]) for entry in report["series"]} == {
         ("CT", 8),
@@ -131,7 +131,7 @@ def test_no_error_that_the_original_has_not(made, program):
         assert after <= before, modality
 
 
-def test_again_gives_the_same(made):
+def test_a_second_run_with_the_key_gives_the_same(made):
     """The key makes a second run, here with two processes, repeat the first byte by byte."""
     folder, _ = made
     deidentify(folder / "clinic", folder / "again", folder / "key.json", num_workers=2, progress=False)
@@ -167,8 +167,7 @@ def test_another_key_gives_another_result(made):
     assert len(names) == 2
 
 
-def test_verb(made, bundle_dir):
-    """The config hands its keys on, and knows no others."""
+def test_the_verb_hands_its_keys_on_and_knows_no_others(made, bundle_dir):
     folder, _ = made
     config = str(bundle_dir / "configs" / "deidentify.json")
     settings = {"dicom_dir": str(folder / "clinic"), "output_dir": str(folder / "verb"), "num_workers": 0}

@@ -129,7 +129,7 @@ def test_uids_are_consistent_and_those_of_the_standard_stay():
     assert result.FrameOfReferenceUID == one and result.SOPClassUID == CT
 
 
-def test_patient():
+def test_the_patient_becomes_a_pseudonym_and_keeps_what_suv_needs():
     dataset = ct(PatientBirthDate="19300101", PatientAge="094Y", PatientWeight="70", PatientSize="1.7", PatientSex="F",
                  InstitutionName="Clinic", StudyDate="20240301")  # fmt: skip
     result = deidentify_dataset(dataset, IDENTITY)
@@ -156,11 +156,11 @@ def test_patient():
         ("", ""),
     ],
 )
-def test_descriptions(original, cleaned):
+def test_of_descriptions_only_harmless_words_stay(original, cleaned):
     assert clean_text(original) == cleaned
 
 
-def test_names_of_structures():
+def test_of_names_of_structures_only_harmless_words_stay():
     dataset = ct()
     dataset.SOPClassUID, dataset.Modality = "1.2.840.10008.5.1.4.1.1.481.3", "RTSTRUCT"
     dataset.StructureSetLabel, dataset.StructureSetName = "Miller 1", "Miller"
@@ -188,7 +188,7 @@ def test_names_of_structures():
         ({"SoftwareVersions": "4711-0815"}, "SoftwareVersions names"),
     ],
 )
-def test_refusals(values, words):
+def test_what_may_show_a_name_and_unknown_objects_are_refused(values, words):
     with pytest.raises(DicomError, match=words):
         deidentify_dataset(ct(**values), IDENTITY)
 

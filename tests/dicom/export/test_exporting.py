@@ -319,7 +319,7 @@ def test_wrong_masks_are_refused(tmp_path, patient):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_verb(tmp_path, patient, bundle_dir):
+def test_the_verb_writes_what_its_settings_say(tmp_path, patient, bundle_dir):
     nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), tmp_path / "mine.nii.gz")
     run(
         "exporting",

@@ -189,7 +189,7 @@ def test_what_people_changed_in_the_datalist_stays(dicom, run_import, tmp_path):
     read_datalist(folder / "dataset.json")
 
 
-def test_names_of_folders(dicom, run_import, tmp_path):
+def test_cases_have_names_of_folders_of_their_own(dicom, run_import, tmp_path):
     source = tmp_path / "dicom"
     for patient in ("a/b", "a.b", "PLAIN-1"):
         dicom.patient(source / patient.replace("/", "-"), patient, label=False)

@@ -86,7 +86,7 @@ def test_files_shuffled_repeated_and_left_out(whole_files, series_folder, expect
 
 @FUZZ
 @given(data=st.data())
-def test_attributes_taken_out(whole_files, series_folder, expected_hu, data):
+def test_without_an_attribute_the_volume_is_right_or_refused(whole_files, series_folder, expected_hu, data):
     contents = list(whole_files)
     sample = pydicom.dcmread(io.BytesIO(contents[0]))
     tag = data.draw(st.sampled_from([element.tag for element in sample]))
@@ -121,7 +121,7 @@ def test_bytes_of_the_header_overwritten(whole_files, series_folder, data):
 
 @FUZZ
 @given(content=st.binary(max_size=400), magic=st.booleans())
-def test_any_bytes(series_folder, content, magic):
+def test_any_bytes_are_no_crash(series_folder, content, magic):
     folder = series_folder([bytes(128) + b"DICM" + content if magic else content])
     find_series(folder)
 

@@ -50,7 +50,7 @@ def test_every_voxel_lies_where_the_headers_say(tmp_path, series_datasets, write
             assert image[index] == pixels[row, column]
 
 
-def test_gdcm_agrees(shared_dir, gdcm_volume):
+def test_gdcm_reads_the_same_volume(shared_dir, gdcm_volume):
     folder = shared_dir / "data" / "dicom" / "STS_042" / "CT" / "image"
     ours, reference = read_volume(folder)[0], gdcm_volume(folder)
     assert np.array_equal(sitk.GetArrayFromImage(ours), sitk.GetArrayFromImage(reference))
@@ -97,7 +97,9 @@ def test_uneven_spacing_is_refused(series_datasets):
         stack(series_of(datasets))
 
 
-def test_duplicates(tmp_path, series_datasets, write_series, edit_file, expected_hu):
+def test_the_same_image_twice_counts_once_and_two_at_one_place_are_refused(
+    tmp_path, series_datasets, write_series, edit_file, expected_hu
+):
     datasets = series_datasets()
     write_series(tmp_path, [*datasets, datasets[2]])
     image, decisions = read_volume(tmp_path)
@@ -183,7 +185,7 @@ def test_missing_tag_is_named(tmp_path, series_datasets, write_series, keyword, 
         read_volume(tmp_path)
 
 
-def test_single_slice(tmp_path, series_datasets, write_series):
+def test_a_single_slice_takes_its_thickness_from_the_header(tmp_path, series_datasets, write_series):
     datasets = series_datasets()[:1]
     write_series(tmp_path, datasets)
     image, decisions = read_volume(load_series(tmp_path))

@@ -67,7 +67,7 @@ def test_files_without_preamble_or_meta_header(tmp_path, series_datasets, expect
     assert np.array_equal(sitk.GetArrayFromImage(image), expected_hu)
 
 
-def test_big_endian(tmp_path, series_datasets, expected_hu):
+def test_big_endian_files_are_read(tmp_path, series_datasets, expected_hu):
     for index, dataset in enumerate(series_datasets()):
         dataset.PixelData = np.frombuffer(dataset.PixelData, "<i2").astype(">i2").tobytes()
         dataset.file_meta = pydicom.dataset.FileMetaDataset()
@@ -141,7 +141,7 @@ def test_frame_of_reference_of_structure_sets(unpacked):
     assert found[0].frame_of_reference_uid == found[1].frame_of_reference_uid != ""
 
 
-def test_wrong_folders(tmp_path):
+def test_folders_without_dicom_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such folder"):
         find_series(tmp_path / "nowhere")
     with pytest.raises(DicomError, match="no DICOM at all"):

@@ -27,11 +27,11 @@ def private(header, group, element, value, vr="DS", creator=None):
     return header
 
 
-def test_plain_series(pet_header):
+def test_weight_over_the_dose_left_is_the_factor(pet_header):
     assert factor(pet_header()) == pytest.approx(PLAIN, rel=1e-9)
 
 
-def test_hand_value():
+def test_the_factor_one_half_life_after_the_injection():
     """One half-life after the injection half the dose is left: 70 kg, 350 MBq give 70000 / 175e6 = 4e-4."""
     from_header = Dataset()
     item = Dataset()
@@ -127,7 +127,7 @@ def test_siemens_private_decay_time(pet_header):
 
 
 @pytest.mark.parametrize(("group_block", "creator"), [(0x1000, "Philips PET Private Group"), (0x1000, None)])
-def test_philips_factors(pet_header, group_block, creator):
+def test_philips_own_factor_to_activity_goes_before_that_to_suv(pet_header, group_block, creator):
     common = {"Units": "CNTS", "Manufacturer": "Philips Medical Systems"}
     direct = private(pet_header(RadionuclideTotalDose=None, **common), 0x7053, 0x00, "0.0005", creator=creator)
     assert factor(direct) == pytest.approx(0.0005)
@@ -199,7 +199,7 @@ def test_gml_needs_nothing_else(pet_header):
     assert factor(header) == 1.0
 
 
-def test_dose_units(pet_header):
+def test_a_dose_in_mbq_is_recognised_and_other_units_are_refused(pet_header):
     assert factor(pet_header(RadionuclideTotalDose="400")) == pytest.approx(PLAIN, rel=1e-9)
     for value in ("10", "0.4", "400000"):  # mCi? GBq? kBq?
         with pytest.raises(DicomError, match=r"RadionuclideTotalDose \(0018,1074\)"):
@@ -247,7 +247,7 @@ def test_shifted_injection_date_keeps_its_time_of_day(pet_header, day):
     assert any("shifted dates" in line for line in scale.decisions)
 
 
-def test_missing_dates(pet_header):
+def test_times_of_day_do_where_dates_are_missing(pet_header):
     header = pet_header(SeriesDate=None, AcquisitionDate=None)
     assert factor(header) == pytest.approx(PLAIN, rel=1e-9)
     header = pet_header(

@@ -20,7 +20,7 @@ from pydicom.uid import (
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
-def test_uncompressed(tmp_path, series_datasets, write_series, expected_hu, syntax):
+def test_uncompressed_pixels_become_hu(tmp_path, series_datasets, write_series, expected_hu, syntax):
     write_series(tmp_path, series_datasets(), syntax)
     image, _ = read_volume(tmp_path)
     assert image.GetPixelID() == sitk.sitkFloat32
@@ -29,7 +29,7 @@ def test_uncompressed(tmp_path, series_datasets, write_series, expected_hu, synt
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless])
 @pytest.mark.parametrize("slope", ["2", "0.00317459"])
-def test_compressed(tmp_path, series_datasets, write_series, syntax, slope):
+def test_compressed_pixels_come_back_exactly(tmp_path, series_datasets, write_series, syntax, slope):
     """A slope per slice as PET has it: stored values come back exactly."""
     values = (np.arange(6 * 40 * 48).reshape(6, 40, 48) % 4001).astype(np.uint16)
     datasets = series_datasets(values=values, PixelRepresentation=0, RescaleSlope=slope)
@@ -60,7 +60,7 @@ def test_files_compressed_by_another_program(tmp_path, series_datasets, write_se
     assert np.array_equal(pixel_values(tmp_path / "one.dcm"), values)
 
 
-def test_slope_per_slice(tmp_path, series_datasets, write_series, expected_hu):
+def test_a_slope_per_slice_is_applied_to_its_own(tmp_path, series_datasets, write_series, expected_hu):
     datasets = series_datasets()
     for index, dataset in enumerate(datasets):
         dataset.RescaleSlope, dataset.RescaleIntercept = str(1 + index), str(-index)
