@@ -1,10 +1,12 @@
 """Files that appear whole, with the permissions `open` would have given them."""
 
+import json
 import os
 import threading
 
+import numpy as np
 import pytest
-from igtv.files import replacing
+from igtv.files import replacing, write_json
 
 REPLACE = os.replace
 
@@ -42,3 +44,16 @@ def test_a_secret_is_private_before_it_appears_and_leaves_nothing_after_an_error
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "key.json", mode=0o600) as path:
         path.write_text("newer")
     assert [one.name for one in tmp_path.iterdir()] == ["key.json"]
+
+
+def test_json_holds_numbers_of_all_kinds_and_no_value_that_json_does_not_know(tmp_path):
+    content = {1: np.float32(0.5), "nan": float("nan"), "table": np.array([[1.0, np.inf]]), "text": ("a", None, True)}
+    path = write_json(tmp_path / "new" / "content.json", content)
+    assert json.loads(path.read_text()) == {"1": 0.5, "nan": None, "table": [[1.0, None]], "text": ["a", None, True]}
+
+
+def test_what_json_cannot_hold_leaves_the_file_as_it_was(tmp_path):
+    path = write_json(tmp_path / "content.json", {"a": 1})
+    with pytest.raises(TypeError, match="PosixPath"):
+        write_json(path, {"a": tmp_path})
+    assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]

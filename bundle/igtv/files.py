@@ -1,11 +1,14 @@
 """Files: written so that a reader, or a crash, never meets half of one; told apart by what they hold."""
 
 import hashlib
+import json
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 TEMPORARY_PREFIX = ".writing-"
 
@@ -46,6 +49,32 @@ def replacing(path: str | Path, mode: int = 0o666) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, content: Mapping[str, Any], mode: int = 0o666) -> Path:
+    """Write JSON in one step (see `replacing` for `mode` and `json_text` for what can be written)."""
+    with replacing(path, mode) as temporary:
+        temporary.write_text(json_text(content), encoding="utf-8")
+    return Path(path)
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """Readable JSON; arrays and tensors become lists, NaN and infinity, which JSON does not know, become null.
+
+    Raises:
+        TypeError: something else that JSON cannot hold.
+    """
+    return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def file_sha256(path: str | Path) -> str:

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from igtv.files import write_json
 from igtv.study.branch import Branch, breathing_branches
 from igtv.study.cost import measured_cost, placeholder_patients, placeholder_phantom, projected_hours, study_size
 from igtv.study.plan import TRAINED, plan_from, split_arm
-from igtv.study.store import save_json
 from igtv.study.tuning import TUNING_FILE, chosen_settings
 
 RULE = {
@@ -133,7 +133,7 @@ def test_the_long_control_has_all_the_steps_and_the_settings_of_scratch(choices,
     rule = {**plan.hypotheses[1], "second": "scratch_long_rectified_none"}
     assert replace(plan, hypotheses=[rule]).long_architectures() == ["rectified_none"]
     table = {f"{init}_{name}": {"settings": {"learning_rate": init}} for init in TRAINED for name in ("rectified_B",)}
-    save_json(tmp_path / "A" / TUNING_FILE, table)
+    write_json(tmp_path / "A" / TUNING_FILE, table)
     assert chosen_settings(branch)["scratch_long_rectified_B"] == {"learning_rate": "scratch"}
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from igtv.files import write_json
 from igtv.learning.work import CONFIGS_DIR
 from igtv.study.plan import plan_from
 from igtv.study.registration import (
@@ -17,7 +18,6 @@ from igtv.study.registration import (
     remembered_changes,
     unregistered,
 )
-from igtv.study.store import save_json
 
 DATA = {"A": {"testing": "abc", "pool": "def"}}
 
@@ -65,7 +65,7 @@ def test_another_data_set_may_be_added_and_left_out(tmp_path, plan):
 
 
 def test_nothing_is_registered_after_its_results(tmp_path, plan):
-    save_json(tmp_path / "A/arms/scratch_x/n10_seed0/result.json", {})
+    write_json(tmp_path / "A/arms/scratch_x/n10_seed0/result.json", {})
     with pytest.raises(NotRegistered, match="A has results of arms already"):
         register(tmp_path, registered_content(plan, DATA), None)
     register(tmp_path, registered_content(plan, {"B": {}}), None)

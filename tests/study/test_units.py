@@ -7,12 +7,12 @@ import sys
 
 import pytest
 from igtv.data.datalist import read_datalist
+from igtv.files import write_json
 from igtv.learning.bound_process import start_bound
 from igtv.study import units
 from igtv.study.branch import Branch
 from igtv.study.data import StudyData
 from igtv.study.plan import plan_from
-from igtv.study.store import save_json
 from igtv.study.units import Unit, UnitRunner
 from igtv.training.checkpoint_keeper import CheckpointKeeper
 
@@ -92,7 +92,7 @@ def test_a_killed_unit_begins_anew_from_other_weights(cases, tmp_path):
     made = threshold_unit(cases, "A/model")
     unit = Unit("A/fine", "test_threshold", made.work, needs=(made,))
     runner.run([made], "model")
-    save_json(tmp_path / "A/fine/work.json", {"made_from": {"A/model": {"model.pt": "other"}}})
+    write_json(tmp_path / "A/fine/work.json", {"made_from": {"A/model": {"model.pt": "other"}}})
     (tmp_path / "A/fine/checkpoint.pt").write_bytes(b"of other weights")
     runner.run([unit], "fine")
     assert not (tmp_path / "A/fine/checkpoint.pt").exists() and runner.result(unit)["cases"] == 2

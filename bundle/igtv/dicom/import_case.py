@@ -1,6 +1,5 @@
 """One case of an import: from the series of a patient to a folder of NIfTI files, a picture and a log."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..data.checks import find_problem
-from ..files import replacing
+from ..files import replacing, write_json
 from ..inference.overlay import save_overlay
 from .errors import DicomError
 from .four_d import read_phases
@@ -292,7 +291,7 @@ def _report_motion(folder: Path, case: str, target: Target, plan: LabelPlan | No
         for row, volume in zip(report["phases"], lungs, strict=True):
             row["lung_volume_ml"] = volume
     report |= {"spacing_mm": [round(value, 4) for value in average.GetSpacing()]}
-    save_json(folder / MOTION_FILE, {"case": case, **report})
+    write_json(folder / MOTION_FILE, {"case": case, **report})
     if len(report["phases"][0]) > 1:
         save_motion_curve(folder / MOTION_PICTURE, report, f"{case}: motion over {len(report['phases'])} phases")
     return report
@@ -322,9 +321,3 @@ def _check_files(folder: Path, pet: bool, label: bool) -> None:
     problem = find_problem(case, need_label=False)
     if problem is not None:
         raise DicomError(problem.replace(f"{folder}/", ""))
-
-
-def save_json(path: Path, values: dict) -> None:
-    """Write readable JSON."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

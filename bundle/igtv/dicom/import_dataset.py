@@ -14,11 +14,11 @@ import SimpleITK as sitk
 from pydicom.filereader import read_partial
 from tqdm import tqdm
 
-from ..files import UMASK
+from ..files import UMASK, write_json
 from ..locks import locked
 from ..processes import process_pool, worker_count
 from .errors import DicomError
-from .import_case import CaseWork, DamagedFile, import_case, save_json
+from .import_case import CaseWork, DamagedFile, import_case
 from .import_names import CASE_NAMES, plan_cases
 from .import_options import ImportOptions
 from .import_record import (
@@ -262,7 +262,7 @@ def _import_one(folder: Path, work: CaseWork, print_: str, options: ImportOption
     temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
     try:
         facts = import_case(work, options, temporary)
-        save_json(temporary / CASE_FILE, {"importer": IMPORTER, "fingerprint": print_, **facts})
+        write_json(temporary / CASE_FILE, {"importer": IMPORTER, "fingerprint": print_, **facts})
         temporary.chmod(0o777 & ~UMASK)
         _replace_folder(temporary, final)
     except (DicomError, ValueError, OSError) as error:

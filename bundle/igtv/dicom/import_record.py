@@ -12,8 +12,8 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from ..data.datalist import PARTS
-from ..files import replacing
-from .import_case import CT_FILE, LABEL_FILE, OVERLAY_FILE, PET_FILE, CaseWork, save_json
+from ..files import replacing, write_json
+from .import_case import CT_FILE, LABEL_FILE, OVERLAY_FILE, PET_FILE, CaseWork
 from .import_options import ImportOptions
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def write_datalist(dataset_dir: Path, cases: Mapping[str, dict], name: str) -> P
             continue
         lists[part].append({**earlier.get(case, ("", {}))[1], **item})
     _complete_folds(lists["training"])
-    save_json(path, content | lists)
+    write_json(path, content | lists)
     return path
 
 
@@ -159,7 +159,7 @@ def write_log(dataset_dir: Path, rows: Sequence[dict], problems: Sequence[dict],
         status: sum(row["status"] == status for row in rows) for status in ("imported", "already there", "failed")
     }
     log = {"importer": IMPORTER, "version": IMPORT_VERSION, "options": options.changed(), "counts": counts}
-    save_json(dataset_dir / LOG_FILE, log | {"cases": list(rows), "unusable_files": list(problems)})
+    write_json(dataset_dir / LOG_FILE, log | {"cases": list(rows), "unusable_files": list(problems)})
 
 
 def write_tables(dataset_dir: Path, rows: Sequence[dict]) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pydicom
 import SimpleITK as sitk
@@ -15,12 +14,11 @@ from ..data.grids import GRID_TOLERANCE_MM, affine_of, corners_mm
 from .errors import DicomError, tag_name
 from .geometry import stack
 from .headers import IMAGE_MODALITIES
+from .mask_grid import OUTSIDE_SHARE, resampled, share_outside
 from .series import Series, find_series
 from .series_choice import choose_series, listing
 from .volume import pixel_values, rescale
 
-# So much of a mask may lie outside the series: less than a slice, since voxels of other grids overhang a little.
-OUTSIDE_SHARE = 0.01
 # Of tissue voxels so many may differ by more than rounding before two images are of different scans.
 DIFFERENT_SHARE = 0.05
 ROUNDING_HU = 1.0
@@ -140,8 +138,7 @@ def place_mask(mask: sitk.Image, reference: ReferenceSeries) -> sitk.Image:
     if same_grid(inside, reference):
         return sitk.Resample(inside, reference.grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
     logger.warning("the mask is not on the grid of %s and is resampled to it", reference.series.label)
-    share = sitk.Resample(inside, reference.grid, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-    placed = sitk.Cast(share >= 0.5, sitk.sitkUInt8)
+    placed = resampled(inside, reference.grid)
     if not sitk.GetArrayViewFromImage(placed).any():
         raise DicomError("the mask is smaller than a voxel of the series, nothing of it is left: nothing is written")
     return placed
@@ -186,10 +183,7 @@ def same_grid(image: sitk.Image, reference: ReferenceSeries) -> bool:
 
 
 def _check_inside(inside: sitk.Image, reference: ReferenceSeries) -> None:
-    voxels = np.argwhere(sitk.GetArrayViewFromImage(inside))[:, ::-1]
-    grid = reference.grid
-    index = nib.affines.apply_affine(np.linalg.inv(affine_of(grid)) @ affine_of(inside), voxels)
-    outside = float(((index < -0.55) | (index > np.array(grid.GetSize()) - 0.45)).any(axis=1).mean())
+    outside = share_outside(inside, reference.grid)
     if outside > OUTSIDE_SHARE:
         raise DicomError(
             f"{100 * outside:.0f} % of the mask lies outside of {reference.series.label}: it was drawn on another "

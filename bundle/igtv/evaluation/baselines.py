@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..files import write_json
+from ..inference.manifest import json_safe
 from .evaluate import SUMMARY_FILE, CaseEvaluator
 from .masks import as_binary_mask, crop_to_foreground, largest_component
 from .overlap import dice
-from .tables import write_json
 from .volumes import case_name, load_case, patient_name
 
 # SUV 0.5 to 10. Half steps, as thresholds are quoted: a few dozen patients cannot tell finer ones apart.
@@ -132,7 +133,7 @@ def evaluate_threshold_baselines(
     summaries = {arm: evaluator.finish() for arm, evaluator in evaluators.items()}
     if choice is not None:
         summaries["fixed_suv"] |= {"threshold_suv": choice.threshold_suv, "training_mean_dice": choice.mean_dice}
-        write_json(Path(output_dir) / "fixed_suv" / SUMMARY_FILE, summaries["fixed_suv"])
+        write_json(Path(output_dir) / "fixed_suv" / SUMMARY_FILE, json_safe(summaries["fixed_suv"]))
     return summaries
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..files import write_json
 from ..inference.manifest import json_safe
 from ..inference.overlay import save_overlay
 from ..processes import process_pool
@@ -22,7 +23,7 @@ from .masks import check_pair
 from .report import render_report
 from .statistics import RESAMPLES
 from .summary import summarise_run
-from .tables import METRICS_FILE, read_rows, write_json, write_rows, write_text
+from .tables import METRICS_FILE, read_rows, write_rows, write_text
 from .volumes import case_name, load_case, patient_name
 
 SUMMARY_FILE, REPORT_FILE, COMPARE_FILE = "summary.json", "report.html", "compare.json"
@@ -163,9 +164,9 @@ class CaseEvaluator:
                 warning = f"The masks of the two runs were made with other settings: {'; '.join(different)}."
                 logger.warning("%s", warning)
                 note = " ".join(filter(None, [note, warning]))
-            write_json(self.output_dir / COMPARE_FILE, comparison)
+            write_json(self.output_dir / COMPARE_FILE, json_safe(comparison))
             summary["comparison"] = comparison
-        write_json(self.output_dir / SUMMARY_FILE, summary)
+        write_json(self.output_dir / SUMMARY_FILE, json_safe(summary))
         pictures = {row["case"]: self.output_dir / row["case"] / OVERLAY_FILE for row in rows}
         html = render_report(summary, rows, pictures, note, self.report_cases)
         write_text(self.output_dir / REPORT_FILE, html)

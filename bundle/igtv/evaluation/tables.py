@@ -1,9 +1,8 @@
-"""Tables of cases as CSV, summaries as JSON; written whole or not at all."""
+"""Tables of cases as CSV, and texts; written whole or not at all."""
 
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from ..files import replacing
-from ..inference.manifest import json_safe
 
 NAN = float("nan")
 METRICS_FILE = "metrics.csv"
@@ -24,12 +22,6 @@ def write_text(path: str | os.PathLike, text: str) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
-
-
-def write_json(path: str | os.PathLike, content: Mapping) -> Path:
-    """Write JSON; NaN and infinity, which JSON does not know, become null."""
-    text = json.dumps(json_safe(content), indent=2, allow_nan=False)
-    return write_text(path, text + "\n")
 
 
 def write_rows(path: str | os.PathLike, rows: Sequence[Mapping]) -> Path:

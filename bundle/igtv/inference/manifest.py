@@ -13,7 +13,7 @@ import monai
 import numpy
 import torch
 
-from ..files import file_sha256, replacing
+from ..files import file_sha256, write_json
 from ..networks.model_card import DISCLAIMER
 from ..scan import backend_report
 
@@ -66,9 +66,7 @@ def run_manifest(
 
 def write_manifest(path: str | Path, manifest: Mapping[str, Any]) -> Path:
     """Write a manifest as JSON in one step."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(json_safe(manifest), indent=4) + "\n", encoding="utf-8")
-    return Path(path)
+    return write_json(path, json_safe(manifest))
 
 
 def versions() -> dict[str, str | None]:

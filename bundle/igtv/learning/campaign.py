@@ -14,7 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ..data.datalist import read_datalist
-from ..evaluation.tables import write_json, write_rows
+from ..evaluation.tables import write_rows
+from ..files import write_json
 from ..inference.case_segmenter import CaseSegmenter
 from ..phantom.dataset import ensure_phantom_dataset
 from .campaign_curve import save_curve

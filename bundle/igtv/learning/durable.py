@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..files import replacing
+from ..files import json_text, replacing
 
 TAIL_BYTES = 1 << 16
 
@@ -37,7 +37,7 @@ def write_json_durably(path: str | Path, content: Mapping[str, Any]) -> Path:
     """Replace a JSON file in one step; after the return it is on the disk."""
     path = Path(path)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(content), encoding="utf-8")
         flush_file(temporary)
     flush_folder(path.parent)
     return path

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..files import replacing
+from ..files import write_json
 from ..training.history import LOG_NAME
 from .durable import now
 
@@ -43,8 +43,7 @@ class ProgressFile:
         with self._lock:
             self.content = {**self.content, **entries, "updated": now()}
             if self.path is not None:
-                with replacing(self.path) as temporary:
-                    temporary.write_text(json.dumps(self.content, indent=4) + "\n", encoding="utf-8")
+                write_json(self.path, self.content)
         if self.listener is not None:
             self.listener(entries)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..files import file_sha256, replacing
+from ..files import file_sha256, write_json
 
 DISCLAIMER = "Research software, not a medical device. Not for diagnosis or treatment planning without expert review."
 TASKS = ("gtv", "igtv")
@@ -81,9 +81,7 @@ def write_model_card(
         "disclaimer": DISCLAIMER,
     }
     _check(card, model_path)
-    with replacing(model_card_path(model_path)) as temporary:
-        temporary.write_text(json.dumps(card, indent=4, default=_plain) + "\n", encoding="utf-8")
-    return model_card_path(model_path)
+    return write_json(model_card_path(model_path), card)
 
 
 def read_model_card(model_path: str | Path) -> dict[str, Any]:
@@ -130,12 +128,3 @@ def _check(card: Any, path: Path) -> None:
         raise ValueError(f"Model card {path}: {', '.join(missing)} missing. {_WAYS_OUT}")
     if card["task"] not in TASKS:
         raise ValueError(f"Model card {path}: task is '{card['task']}'; it must be one of {', '.join(TASKS)}.")
-
-
-def _plain(value: Any) -> Any:
-    """NumPy and torch numbers and arrays as JSON can hold them."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, Path):
-        return value.name
-    raise TypeError(f"Model card: {value!r} of type {type(value).__name__} cannot be written as JSON.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.datalist import PARTS, Datalist, DatalistItem, read_datalist
+from ..files import write_json
 from ..inference.manifest import data_sha256
 from ..processes import worker_count
 from .breathing_case import breathing_case_name, make_breathing_case
@@ -17,7 +18,7 @@ from .making import claim_folder, in_parallel, int_setting
 from .overview import PICTURED_CASES, save_overview
 from .recipe import DATALIST_FILE, OVERVIEW_FILE, differing_settings
 from .source_case import BadSourceError, load_source
-from .storage import FACTS_FILE, is_complete, load_case, save_case, save_json, save_volume
+from .storage import FACTS_FILE, is_complete, load_case, save_case, save_volume
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ def simulate_breathing(
     made = [(item, cycle) for item, cycle in planned if breathing_case_name(item.case, cycle) not in bad]
     pictured = [breathing_case_name(item.case, cycle) for item, cycle in made[:PICTURED_CASES]]
     save_overview(folder / OVERVIEW_FILE, [load_case(folder / name) for name in pictured])
-    save_json(datalist, _datalist(folder, recipe, made, places, bad))
+    write_json(datalist, _datalist(folder, recipe, made, places, bad))
     logger.info("Made %d breathing cases in %s.", sum(problem is None for problem in problems), folder)
     return datalist
 

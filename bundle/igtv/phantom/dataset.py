@@ -5,13 +5,14 @@ import os
 import time
 from pathlib import Path
 
+from ..files import write_json
 from ..processes import worker_count
 from .case import make_case
 from .making import claim_folder, in_parallel, int_setting
 from .overview import PICTURED_CASES, save_overview
 from .recipe import DATALIST_FILE, OVERVIEW_FILE, Recipe
 from .settings import PhantomSettings
-from .storage import is_complete, load_case, save_case, save_json
+from .storage import is_complete, load_case, save_case
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def simulate(
     in_parallel(_make_one, jobs, workers, f"phantom {recipe.settings.task}", progress)
     pictured = recipe.indices[:PICTURED_CASES]
     save_overview(folder / OVERVIEW_FILE, [load_case(folder / recipe.case_id(index)) for index in pictured])
-    save_json(datalist, recipe.datalist(folder))
+    write_json(datalist, recipe.datalist(folder))
     logger.info("Made %d phantom cases in %s.", len(missing), folder)
     return datalist
 

@@ -8,9 +8,10 @@ from typing import Protocol
 
 from tqdm import tqdm
 
+from ..files import write_json
 from ..processes import process_pool
 from .recipe import DATALIST_FILE, OVERVIEW_FILE, RECIPE_FILE, read_recipe
-from .storage import FACTS_FILE, PHASES_FILE, save_json
+from .storage import FACTS_FILE, PHASES_FILE
 
 
 class DatasetRecipe(Protocol):
@@ -56,7 +57,7 @@ def claim_folder(folder: Path, recipe: DatasetRecipe, overwrite: bool) -> None:
                 "give another folder, or `--overwrite True` to replace it."
             )
         _remove_dataset(folder)
-    save_json(folder / RECIPE_FILE, recipe.to_dict())
+    write_json(folder / RECIPE_FILE, recipe.to_dict())
 
 
 def _remove_dataset(folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from ..files import replacing
+from ..files import replacing, write_json
 from .case import Case
 from .grid import Grid
 
@@ -30,7 +30,7 @@ def save_case(folder: str | Path, case: Case) -> None:
         strict=True,
     ):
         save_volume(folder / name, volume, grid)
-    save_json(folder / FACTS_FILE, case.metadata)
+    write_json(folder / FACTS_FILE, case.metadata)
 
 
 def save_volume(path: Path, volume: np.ndarray, grid: Grid) -> None:
@@ -41,12 +41,6 @@ def save_volume(path: Path, volume: np.ndarray, grid: Grid) -> None:
     image.header.set_xyzt_units("mm")
     with replacing(path) as temporary:
         nib.save(image, temporary)
-
-
-def save_json(path: Path, values: dict) -> None:
-    """Write readable JSON."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def is_complete(folder: Path) -> bool:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files import write_json
 from .branch import Branch
 from .calibration_picture import save_calibration
 from .outcome import OUTCOMES, arm_summary, read_test
 from .plan import MEASURES, StudyPlan
-from .store import save_json
 from .units import Unit, UnitRunner
 
 CALIBRATION_FILE, PICTURE_FILE = "calibration.json", "calibration.png"
@@ -80,7 +80,7 @@ def _conclude(
         "checks": checks,
         "within_expected": all(check["within"] for check in checks.values()),
     }
-    save_json(folder / branch.letter / CALIBRATION_FILE, content)
+    write_json(folder / branch.letter / CALIBRATION_FILE, content)
     save_calibration(folder / branch.letter / PICTURE_FILE, numbers, checks)
     for measure, check in checks.items():
         log = logger.info if check["within"] else logger.warning

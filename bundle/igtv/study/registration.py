@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..files import write_json
 from ..learning.work import CONFIGS_DIR
 from ..phantom.breathing_settings import BREATHING_VERSION
 from ..phantom.settings import GENERATOR_VERSION
 from .plan import StudyPlan
 from .sources import sources_digests
-from .store import content_digest, load_json, save_json
+from .store import content_digest, load_json
 
 REGISTRATION_FILE, UNREGISTERED_FILE = "registration.json", "unregistered.json"
 CONFIGS = ("train.json", "finetune.json", "inference.json", "simulate_breathing.json")
@@ -81,7 +82,7 @@ def register(folder: str | Path, content: Mapping[str, Any], calibration: Mappin
         "calibration": calibration if known is None else known["calibration"],
         "content": whole,
     }
-    save_json(path, made)
+    write_json(path, made)
     return made
 
 
@@ -129,7 +130,7 @@ def _changes(registration: Mapping[str, Any], content: Mapping[str, Any]) -> lis
 def remember_changes(folder: str | Path, changed: Sequence[str]) -> None:
     """Note for good that units were run that are not as registered."""
     known = remembered_changes(folder)
-    save_json(Path(folder) / UNREGISTERED_FILE, {"changes": list(dict.fromkeys([*known, *changed]))})
+    write_json(Path(folder) / UNREGISTERED_FILE, {"changes": list(dict.fromkeys([*known, *changed]))})
 
 
 def remembered_changes(folder: str | Path) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.tables import write_rows, write_text
+from ..files import write_json
 from .branch import Branch, Cell, breathing_branches
 from .calibration import CALIBRATION_FILE
 from .comparisons import compare_all
@@ -20,7 +21,7 @@ from .masks import MASKS_FILE, load_masks
 from .outcome import OUTCOMES, Row, arm_summary, choose_rows
 from .page import render_page
 from .plan import SCRATCH, TRAINED, StudyPlan, split_arm
-from .store import load_json, save_json
+from .store import load_json
 from .tuning import TUNING_FILE
 from .units import Unit, UnitRunner
 
@@ -76,7 +77,7 @@ def write_report(folder: Path, findings: Findings) -> dict[str, Any]:
         "cost": _cost(findings),
         "failures": dict(findings.runner.failures),
     }
-    save_json(folder / STUDY_FILE, study)
+    write_json(folder / STUDY_FILE, study)
     write_text(folder / REPORT_FILE, render_page(folder, study, findings.plan))
     logger.info("report in %s", folder / REPORT_FILE)
     return study

@@ -1,20 +1,10 @@
-"""JSON files of the study: written whole or not at all, paths as they are."""
+"""JSON content of the study: read where it is, told apart by its digest."""
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from ..files import replacing
-
-
-def save_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write JSON; NaN, which JSON does not know, becomes null."""
-    text = json.dumps(_known(content), indent=2, allow_nan=False)
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def load_json(path: str | Path) -> dict[str, Any] | None:
@@ -26,11 +16,3 @@ def load_json(path: str | Path) -> dict[str, Any] | None:
 def content_digest(content: Mapping[str, Any]) -> str:
     """SHA-256 of plain content, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _known(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _known(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_known(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..files import write_json
 from .branch import Branch
 from .plan import LONG, TRAINED
-from .store import load_json, save_json
+from .store import load_json
 from .units import UnitRunner
 
 TUNING_FILE = "tuning.json"
@@ -46,7 +47,7 @@ def run_tuning(branch: Branch, runner: UnitRunner, architectures: Sequence[str])
                 "chosen": best,
                 "settings": {} if best is None else dict(candidates[best]),
             }
-    save_json(_path(branch), table)
+    write_json(_path(branch), table)
 
 
 def chosen_settings(branch: Branch) -> Mapping[str, dict[str, Any]]:

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ..files import file_sha256
+from ..files import file_sha256, write_json
 from ..learning.bound_process import start_bound, stop_bound
 from ..learning.work import BUNDLE_DIR
 from ..processes import usable_processors
 from ..training.checkpoint_keeper import BEST_NAME
 from .masks import MASKS_FILE
-from .store import load_json, save_json
+from .store import load_json
 from .work import PARTIAL_FILE, WORK_FILE, do_unit
 
 RESULT_FILE, LOG_FILE = "result.json", "work.log"
@@ -184,7 +184,7 @@ class UnitRunner:
         before = load_json(folder / WORK_FILE)
         if before is not None and before["made_from"] != content["made_from"]:
             shutil.rmtree(folder)  # a training that was killed would go on from other weights than it started from
-        save_json(folder / WORK_FILE, content)
+        write_json(folder / WORK_FILE, content)
         return folder
 
     def _start(self, unit: Unit) -> subprocess.Popen:
@@ -207,7 +207,7 @@ class UnitRunner:
             "made": {name: file_sha256(folder / name) for name in HANDED_ON if (folder / name).is_file()},
             "made_from": load_json(folder / WORK_FILE)["made_from"],
         }
-        save_json(folder / RESULT_FILE, content)
+        write_json(folder / RESULT_FILE, content)
         (folder / PARTIAL_FILE).unlink()
 
     def _last_words(self, unit: Unit, code: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..evaluation.tables import METRICS_FILE, write_rows
 from ..evaluation.volumes import load_case
+from ..files import write_json
 from ..learning.work import run_verb
 from ..phantom.breathing_case import cut_faces
 from ..training.checkpoint_keeper import CHECKPOINT_NAME, LAST_NAME
@@ -22,7 +23,7 @@ from .light_metrics import light_metrics
 from .margins import at_the_edge, choose_margin, grow
 from .masks import MASKS_FILE, load_label, load_masks, save_masks, segment_cases
 from .sources import sources_digests
-from .store import content_digest, load_json, save_json
+from .store import content_digest, load_json
 from .thresholds import choose_rule, choose_seeded_rule
 
 WORK_FILE, PARTIAL_FILE = "work.json", "partial_result.json"
@@ -145,7 +146,7 @@ def do_unit(folder: str | Path) -> None:
     sources = content_digest(sources_digests())  # a study takes hours, in which the package may be changed
     result = KINDS[content["kind"]](folder, content["work"], content["device"])
     cpu_seconds = round(time.process_time() - start, 1)
-    save_json(folder / PARTIAL_FILE, {**result, "cpu_seconds": cpu_seconds, "sources": sources})
+    write_json(folder / PARTIAL_FILE, {**result, "cpu_seconds": cpu_seconds, "sources": sources})
 
 
 def _measure(folder: Path, cases, mask_of: Callable[[Mapping, Sequence[float]], Any]) -> dict[str, Any]:

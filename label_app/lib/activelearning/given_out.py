@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from igtv.files import replacing
+from igtv.files import write_json
 
 LEASE_S = 4 * 3600.0
 
@@ -51,8 +51,7 @@ class GivenOut:
         with self.lock:
             self._given[case] = (annotator, self.clock())
             try:
-                with replacing(self.path) as temporary:
-                    temporary.write_text(json.dumps(self._given))
+                write_json(self.path, self._given)
             except OSError as error:  # known until the next restart all the same
                 logger.warning("could not note on disk who has case %s: %s", case, error)
 

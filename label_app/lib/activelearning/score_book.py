@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from igtv.files import replacing
+from igtv.files import write_json
 from igtv.learning.selection import CaseScore, score_case
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,7 @@ class ScoreBook:
         with self._lock:
             known = {**self._content(path), case: score}
             try:
-                with replacing(path) as temporary:
-                    temporary.write_text(json.dumps({name: asdict(entry) for name, entry in known.items()}, indent=1))
+                write_json(path, {name: asdict(entry) for name, entry in known.items()})
             except OSError as error:  # a full disk costs the score, not the request it came from
                 logger.warning("the scores of %s could not be kept: %s", version.name, error)
             self._read[path] = known

@@ -15,7 +15,7 @@ from igtv.dicom.errors import DicomError
 from igtv.dicom.pairing import one_pet, pair, pet_candidates
 from igtv.dicom.phases import find_four_d
 from igtv.dicom.series import group_into_series
-from igtv.files import replacing
+from igtv.files import write_json
 
 from .pacs import Pacs
 from .pacs_listing import Listing, PacsSeries
@@ -92,8 +92,7 @@ class PacsPairs:
                 cts, pets = listing.of_study(study_uid)
                 pair = self._decide([*cts, *pets])
                 content = {"series": _key(cts, pets), "pair": asdict(pair)}
-                with replacing(self._path(study_uid)) as temporary:
-                    temporary.write_text(json.dumps(content), encoding="utf-8")
+                write_json(self._path(study_uid), content)
                 self._keep(study_uid, content["series"], pair)
         return pair
 

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from igtv.dicom import read_suv
 from igtv.dicom.series import load_series
 from igtv.dicom.volume import as_int16, read_volume
-from igtv.files import replacing
+from igtv.files import replacing, write_json
 
 from .pacs import ANSWER_SECONDS, WHOLE_ANSWER_SECONDS, Pacs, PacsSlow
 from .pacs_listing import PacsSeries
@@ -118,8 +118,7 @@ def _notes(path: Path, series: PacsSeries) -> Path:
 
 def _note(path: Path, series: PacsSeries, number: int, decisions: Sequence[str] = ()) -> None:
     content = {"objects": number, "listed": series.number_of_objects, "decisions": list(decisions)}
-    with replacing(_notes(path, series)) as temporary:
-        temporary.write_text(json.dumps(content), encoding="utf-8")
+    write_json(_notes(path, series), content)
 
 
 def _fetched_of(notes: Path) -> int:

@@ -1,6 +1,5 @@
 """The verb `deidentifying`: a folder tree with patients in, the same series without them out."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import pydicom
 from pydicom.dataset import FileMetaDataset
 from tqdm import tqdm
 
-from ...files import replacing
+from ...files import replacing, write_json
 from ...processes import process_pool, worker_count
 from ..errors import DicomError
 from ..series import Series, find_series
@@ -78,8 +77,7 @@ def deidentify(
         if count:
             written.append({"patient": one.identity.pseudonym, "modality": one.modality, "files": count})
     report = {"output_dir": str(target), "series": written, "left_out": left_out}
-    with replacing(key.with_name(f"{key.stem}_report.json")) as temporary:
-        temporary.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    write_json(key.with_name(f"{key.stem}_report.json"), report)
     _tell(report, key)
     if not written:
         reasons = sorted({entry["reason"] for entry in left_out}) or ["there is no DICOM file"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ...files import replacing
+from ...files import write_json
 
 STANDARD_UIDS = "1.2.840.10008."
 # days back; at least a month and at most ten years, so that no date lies in the future
@@ -83,8 +83,7 @@ def identities(patients: Iterable[str], key_file: str | Path, prefix: str) -> di
         shift = SHORTEST_SHIFT + int.from_bytes(_digest(secret, "shift", patient)[:8], "big") % span
         known[patient] = {"pseudonym": f"{prefix}{number:04d}", "shift_days": -shift}
     key["patients"] = known
-    with replacing(key_file, mode=0o600) as temporary:
-        temporary.write_text(json.dumps(key, indent=2), encoding="utf-8")
+    write_json(key_file, key, mode=0o600)
     return {
         patient: Identity(secret, known[patient]["pseudonym"], int(known[patient]["shift_days"]))
         for patient in set(patients)
