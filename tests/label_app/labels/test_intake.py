@@ -30,6 +30,18 @@ def test_mask_on_the_grid_keeps_every_voxel(grid, mask, tmp_path, suffix):
     assert checked.notes == () and not checked.no_tumour
 
 
+def test_a_rounded_position_is_the_same_grid_a_shift_is_not(grid, mask, tmp_path):
+    """By the rule of the bundle: corners less than 0.1 mm apart, whatever the size of the voxels."""
+    for shift_mm, same in ((0.09, True), (0.12, False)):
+        moved = sitk.Image(mask)
+        moved.SetOrigin([grid.GetOrigin()[0], grid.GetOrigin()[1], grid.GetOrigin()[2] + shift_mm])
+        checked = check_label_file(write(moved, tmp_path / "label.nrrd"), grid, NAMES, INFO)
+        assert np.array_equal(voxels(checked.mask), voxels(mask)) and (checked.notes == ()) is same
+        moved.SetOrigin([grid.GetOrigin()[0] + shift_mm, *grid.GetOrigin()[1:]])
+        checked = check_label_file(write(moved, tmp_path / "label.nrrd"), grid, NAMES, INFO)
+        assert np.array_equal(voxels(checked.mask), voxels(mask)) and (checked.notes == ()) is same
+
+
 def test_raw_bytes_in_the_order_of_the_ct(grid, mask, tmp_path):
     path = tmp_path / "label.bin"
     path.write_bytes(voxels(mask).tobytes())  # z slowest: Fortran order of (x, y, z)
