@@ -94,7 +94,7 @@ def run_cycle(
     Raises:
         NothingNew: there is nothing to learn.
         CycleStopped, CycleFailed: stopped, or ended by an error; the current model is what it was.
-        RuntimeError: another cycle is under way.
+        CycleUnderWay: another cycle is under way.
     """
     settings, progress = settings or CycleSettings(), progress or ProgressFile(None)
     pretrained = pretrained or registry.version(1)
