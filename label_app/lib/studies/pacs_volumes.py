@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 FAST_COMPRESSION = 1
 # who needs a volume waits for it so long; the retrieval goes on, and the next request finds what it brought
 WAIT_SECONDS = 120.0
+ASKED_AGAIN_SECONDS = 600.0  # after a delivery that was short
 
 
 class PacsVolumes:
@@ -87,7 +88,7 @@ class PacsVolumes:
         self._pacs.download(series.study_uid, series.uid, folder)
         number = _number_of_files(folder)
         if number < series.number_of_objects:
-            text = "series %s: the PACS lists %d objects and sent %d; it is asked again when it lists more"
+            text = "series %s: the PACS lists %d objects and sent %d; it is asked again in some minutes"
             logger.warning(text, series.uid, series.number_of_objects, number)
         _note(folder, series, number)
 
@@ -122,10 +123,14 @@ def _note(path: Path, series: PacsSeries, number: int, decisions: Sequence[str] 
 
 
 def _fetched_of(notes: Path) -> int:
-    """How many objects the PACS had when it was asked: some list more than they send. -1 where nothing was fetched."""
+    """How many objects the PACS had when it was asked; -1 where nothing was fetched.
+
+    Some list more than they send, always or once: what was listed stands in for what came, for a while.
+    """
     try:
         content = json.loads(notes.read_text(encoding="utf-8"))
-        return max(int(content["objects"]), int(content.get("listed", 0)))
+        lately = time.time() - notes.stat().st_mtime < ASKED_AGAIN_SECONDS
+        return max(int(content["objects"]), int(content.get("listed", 0)) if lately else 0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return -1
 

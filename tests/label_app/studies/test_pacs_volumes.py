@@ -1,5 +1,7 @@
 """Series of a PACS as volumes: whole numbers that do not wrap, and nothing fetched twice; the PACS is made up."""
 
+import os
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -45,8 +47,21 @@ def test_metal_beyond_16_bits_does_not_become_air(pacs, hu, tmp_path):
     assert ct[0, 0].tolist() == [32767, 32767, -32768, 0]
 
 
+def test_what_came_short_once_comes_whole_some_minutes_later(pacs, hu, tmp_path):
+    volumes = PacsVolumes(pacs, tmp_path)
+    volumes.ct(listed(3))
+    pacs.sends = 3
+    for note in tmp_path.rglob("*.json"):
+        then = note.stat().st_mtime - pacs_volumes.ASKED_AGAIN_SECONDS
+        os.utime(note, (then, then))
+    assert not volumes.is_here(listed(3), "ct")
+    volumes.ct(listed(3))
+    assert pacs.downloads == 2 and len(list(volumes.dicom(listed(3)).glob("*.dcm"))) == 3
+    assert volumes.is_here(listed(3), "ct")
+
+
 def test_a_pacs_that_lists_more_than_it_sends_is_asked_once(pacs, hu, tmp_path, caplog):
-    """And again as soon as it lists more, also after a restart."""
+    """For some minutes, and again as soon as it lists more, also after a restart."""
     for volumes in (PacsVolumes(pacs, tmp_path), PacsVolumes(pacs, tmp_path)):
         for _ in range(2):
             assert volumes.ct(listed(3)).is_file() and volumes.dicom(listed(3)).is_dir()
