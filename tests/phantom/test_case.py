@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from igtv.phantom.case import draw_patient, make_case, truth_at, unpack_phases
+from igtv.phantom.case import Case, draw_patient, make_case, truth_at, unpack_phases
 from igtv.phantom.difficulty import THRESHOLDS_SUV, component_on, threshold_scores
+from igtv.phantom.grid import Grid
 from igtv.phantom.overview import pet_on_ct_grid
 from igtv.phantom.settings import PhantomSettings
 from igtv.phantom.tumour import KINDS, SITES
@@ -161,10 +162,25 @@ def test_bad_seed_or_number(seed, index):
         make_case(seed, index, PhantomSettings())
 
 
-def test_threshold_scores(cases):
-    scores = threshold_scores(cases[0])
-    assert len(scores["fixed"]) == len(THRESHOLDS_SUV)
-    assert all(0.0 <= v <= 1.0 for v in scores["fixed"] + scores["fixed_ends"] + [scores["relative"]])
+def test_threshold_scores_by_hand():
+    """A tumour of 24 voxels with pale outer slices, a larger and paler organ, and one voxel hotter than all else."""
+    grid = Grid((0.0, 0.0, 0.0), (3.0, 3.0, 3.0), (12, 8, 12))
+    label, pet = np.zeros(grid.shape, np.uint8), np.full(grid.shape, 0.5, np.float32)
+    label[2:4, 2:4, 3:9] = 1  # 6 slices of 4 voxels; each end is 6 mm, 2 slices
+    pet[label > 0], pet[2:4, 2:4, [3, 4, 8]] = 10.0, 2.1  # of the superior end one slice shines, of the inferior none
+    pet[6:8, 1:6, 3:6] = 3.9  # 30 voxels
+    pet[10, 6, 10] = 30.0
+    scores = threshold_scores(Case("A", pet, pet, label, label, grid, grid, {}))
+    # up to 2, up to 3.75, from 4 on: the organ is larger than the tumour until it is left out
+    assert THRESHOLDS_SUV[4:6] + THRESHOLDS_SUV[11:13] == (2.0, 2.25, 3.75, 4.0) and len(THRESHOLDS_SUV) == 21
+    assert scores == {
+        "fixed": pytest.approx([0.0] * 12 + [2 * 12 / (12 + 24)] * 9),
+        "fixed_ends": pytest.approx([0.0] * 12 + [(2 * 4 / (4 + 8) + 0) / 2] * 9),
+        "fixed_all": pytest.approx([2 * 24 / (55 + 24)] * 5 + [2 * 12 / (43 + 24)] * 7 + [2 * 12 / (13 + 24)] * 9),
+        "relative": 0.0,  # 41 % of 30: the one voxel
+        "relative_seeded": pytest.approx(2 * 12 / (12 + 24)),  # 41 % of 10
+        "relative_seeded_ends": pytest.approx((2 * 4 / (4 + 8) + 0) / 2),
+    }
 
 
 def test_component_on_the_target():
