@@ -5,11 +5,12 @@ import time
 import pytest
 
 
-def wait_for(condition, seconds: float = 20.0, what: str = "it did not happen"):
+def wait_for(condition, seconds: float = 60.0, what: str = "what is waited for"):
     """The first true value of `condition()`; the test fails where there is none in time."""
-    until = time.monotonic() + seconds
+    until, pause_s = time.monotonic() + seconds, 0.002
     while not (value := condition()):
         if time.monotonic() > until:
-            pytest.fail(f"{what} within {seconds:g} s")
-        time.sleep(0.01)
+            pytest.fail(f"{what}: not within {seconds:g} s")
+        time.sleep(pause_s)
+        pause_s = min(1.2 * pause_s, 0.2)
     return value

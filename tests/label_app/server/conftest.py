@@ -28,7 +28,7 @@ LOCAL, ELSEWHERE = ("127.0.0.1", 50000), ("192.0.2.7", 50000)
 
 def ended(client: TestClient, address: str) -> dict:
     """Record of the last task in the background, once it has ended."""
-    wait_for(lambda: client.get(f"{address}?all=true").json()[-1].get("end_ts"), what="the task did not end")
+    wait_for(lambda: client.get(f"{address}?all=true").json()[-1].get("end_ts"), what="the end of the task")
     return client.get(address).json()
 
 

@@ -1,8 +1,11 @@
 """Who gets an answer, and which pages may ask in a user's name."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
+from lib.server import accounts as passwords
+from lib.server import tokens
 from lib.server.access import COOKIE, host_name, is_loopback
 from lib.server.access_options import read_access
 from lib.server.accounts import Accounts, hash_password, matches, read_accounts, write_account
@@ -14,6 +17,16 @@ from .conftest import ELSEWHERE, NAME, PASSWORD
 
 def log_in(client, password=PASSWORD, name=NAME):
     return client.post("/auth/token", data={"username": name, "password": password, "grant_type": "password"})
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """`clock.now`: the time in s that passwords and tokens go by; only a test moves it on."""
+    time = SimpleNamespace(now=1000.0)
+    time.monotonic = lambda: time.now
+    for module in (passwords, tokens):
+        monkeypatch.setattr(module, "time", time)
+    return time
 
 
 def test_without_accounts_only_this_computer_is_answered(serve):
@@ -95,12 +108,66 @@ def test_login_leads_to_no_other_site(target):
     assert local_target(target) == "/"
 
 
-def test_guesses_are_slowed_down_even_for_names_that_do_not_exist(serve, accounts):
+# s to wait after the fifth wrong password, the sixth, ...: twice as long each time, five minutes at most
+WAITS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+
+
+def test_guesses_wait_longer_every_time(serve, accounts, clock):
+    """Even for a name that does not exist, and with the right password; that one is let in after the wait."""
     client = serve(accounts)
-    answers = [log_in(client, "wrong password", "nobody") for _ in range(7)]
-    assert [answer.status_code for answer in answers[:5]] == [401] * 5
-    assert answers[-1].status_code == 429 and int(answers[-1].headers["retry-after"]) >= 1
-    assert log_in(client).status_code == 429  # the address waits, whatever it sends
+    assert [log_in(client, "wrong password", "nobody").status_code for _ in range(5)] == [401] * 5
+    for wait in WAITS:
+        refused = log_in(client, "wrong password", "nobody")
+        assert refused.status_code == 429 and int(refused.headers["retry-after"]) == wait
+        clock.now += wait - 0.5
+        assert log_in(client).status_code == 429  # the address waits, whatever it sends, and waits no longer for it
+        clock.now += 0.5
+        assert log_in(client, "wrong password", "nobody").status_code == 401
+    clock.now += 300
+    assert log_in(client).status_code == 200
+    assert [log_in(client, "wrong password").status_code for _ in range(5)] == [401] * 5  # from the beginning
+    assert log_in(client, "wrong password").status_code == 429
+
+
+def test_name_and_address_wait_each_for_itself(serve, accounts_hash, clock):
+    """A name that was guessed at waits wherever it comes from, an address whatever name it gives."""
+    accounts = Accounts({"anna": accounts_hash, "ben": accounts_hash})
+
+    def at(address):
+        return serve(accounts, client=(address, 50000), base_url="https://server.example")
+
+    guesser, other = at("192.0.2.7"), at("192.0.2.8")
+    assert [log_in(guesser, "wrong password", "anna").status_code for _ in range(5)] == [401] * 5
+    assert log_in(other, name="anna").status_code == 429
+    assert log_in(guesser, name="ben").status_code == 429
+    assert log_in(other, name="ben").status_code == 200
+    clock.now += 1
+    assert log_in(other, name="anna").status_code == 200
+
+
+def test_a_few_wrong_passwords_are_forgotten_after_a_quarter_of_an_hour(serve, accounts, clock):
+    client = serve(accounts)
+    assert [log_in(client, "wrong password").status_code for _ in range(4)] == [401] * 4
+    clock.now += 15 * 60 + 1
+    assert [log_in(client, "wrong password").status_code for _ in range(5)] == [401] * 5
+    assert log_in(client).status_code == 429
+
+
+def test_a_token_is_good_for_twelve_hours(serve, accounts, clock):
+    """Also the one in the cookie, which a browser is told to keep as long."""
+    client, page = (serve(accounts, client=ELSEWHERE, base_url="https://server.example") for _ in range(2))
+    headers = {"Authorization": f"Bearer {log_in(client).json()['access_token']}"}
+    cookie = page.post("/login", data={"username": NAME, "password": PASSWORD}, follow_redirects=False)
+    assert f"max-age={12 * 60 * 60};" in cookie.headers["set-cookie"].lower()
+    token = cookie.cookies[COOKIE]
+    page.cookies.clear()
+    in_a_cookie = {"Cookie": f"{COOKIE}={token}"}
+    clock.now += 12 * 60 * 60 - 0.5
+    assert client.get("/info/", headers=headers).status_code == 200
+    assert page.get("/info/", headers=in_a_cookie).status_code == 200
+    clock.now += 0.5
+    assert client.get("/info/", headers=headers).status_code == 401
+    assert page.get("/info/", headers=in_a_cookie).status_code == 401
 
 
 def test_accounts_file_keeps_hashes_only(tmp_path):
@@ -190,7 +257,7 @@ def test_nobody_elsewhere_is_asked_for_a_password_in_the_clear(serve, accounts):
     assert log_in(serve(accounts)).status_code == 200  # on the server's own computer
 
 
-def test_a_named_proxy_is_believed_about_https_and_the_client(serve, accounts):
+def test_a_named_proxy_is_believed_about_https_and_the_client(serve, accounts, clock):
     """Guesses count for the address that sent them, not for the proxy."""
     behind = {"accounts": accounts, "base_url": "http://server.example:8000", "tls_proxies": ["192.0.2.10"]}
     proxy, other = serve(**behind, client=("192.0.2.10", 1)), serve(**behind, client=ELSEWHERE)
@@ -209,7 +276,7 @@ def test_a_named_proxy_is_believed_about_https_and_the_client(serve, accounts):
     assert sent_by(proxy, peer="198.51.100.8").status_code == 303
 
 
-def test_addresses():
+def test_this_computer_is_told_from_others_and_a_host_from_its_port():
     assert is_loopback("127.0.0.9") and is_loopback("::1") and is_loopback("::ffff:127.0.0.1")
     assert not is_loopback("192.0.2.1") and not is_loopback("") and not is_loopback("::ffff:192.0.2.1")
     assert host_name("LOCALHOST:1") == "localhost" and host_name("[::1]:8000") == "::1"

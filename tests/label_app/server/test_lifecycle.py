@@ -6,6 +6,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+import requests
 from fastapi import FastAPI
 from lib.options import AppOptions
 from lib.paths import BUNDLE_DIR, data_folders
@@ -16,6 +17,9 @@ from lib.server.uploads import empty, private_folder
 from lib.studies.data_folder import is_only_looked_at, take
 from monailabel.utils.sessions import Sessions
 from starlette.testclient import TestClient
+
+from ..waiting import wait_for
+from .conftest import NAME, PASSWORD
 
 
 @pytest.fixture
@@ -202,6 +206,53 @@ def test_the_check_changes_nothing_beside_a_running_server(app, configured, monk
     lock.close()
 
 
+@pytest.fixture
+def uvicorn_in_a_thread(monkeypatch):
+    """What `uvicorn.run` does, on a port that is free; ends with the test. The servers that were started."""
+    servers = []
+
+    def run(application, **options):
+        config = start.uvicorn.Config(application, **options)
+        servers.append(start.uvicorn.Server(config))
+        servers[-1].run()
+
+    monkeypatch.setattr(start.uvicorn, "run", run)
+    yield servers
+    for server in servers:
+        server.should_exit = True
+
+
+def test_a_server_with_a_certificate_speaks_https_alone(
+    app, configured, uvicorn_in_a_thread, accounts_hash, make_certificate, tmp_path, monkeypatch
+):
+    """The certificate and its key in a file each; clients check it, and no password is taken in the clear."""
+    both, accounts = make_certificate(tmp_path / "both.pem").read_text(), tmp_path / "accounts.txt"
+    first_line_of_the_key = both.index("-----BEGIN PRIVATE KEY-----")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    certificate.write_text(both[:first_line_of_the_key])
+    key.write_text(both[first_line_of_the_key:])
+    accounts.write_text(f"{NAME}:{accounts_hash}\n")
+    monkeypatch.setattr(start, "app_instance", lambda: app)
+    options = ["--ssl_certfile", str(certificate), "--ssl_keyfile", str(key), "--accounts", str(accounts)]
+    statuses = []
+    thread = threading.Thread(target=lambda: statuses.append(start.run([*configured, "--port", "0", *options])))
+    thread.start()
+    wait_for(lambda: statuses or (uvicorn_in_a_thread and uvicorn_in_a_thread[0].started))
+    address = f"127.0.0.1:{uvicorn_in_a_thread[0].servers[0].sockets[0].getsockname()[1]}"
+    form = {"username": NAME, "password": PASSWORD}
+    with requests.Session() as client:
+        client.trust_env = False
+        with pytest.raises(requests.exceptions.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+            client.post(f"https://{address}/auth/token", data=form, timeout=20)
+        with pytest.raises(requests.exceptions.ConnectionError):
+            client.post(f"http://{address}/auth/token", data=form, timeout=20)
+        answer = client.post(f"https://{address}/auth/token", data=form, timeout=20, verify=str(certificate))
+    assert answer.status_code == 200 and answer.json()["token_type"] == "bearer"
+    uvicorn_in_a_thread[0].should_exit = True
+    thread.join(60)
+    assert statuses == [0]
+
+
 def test_options_of_the_app():
     options = AppOptions.from_conf({"warm_up": "false", "max_waiting": "3", "wait_seconds": "1.5"})
     assert (options.warm_up, options.max_waiting, options.wait_seconds) == (False, 3, 1.5)
@@ -213,7 +264,7 @@ def test_options_of_the_app():
         AppOptions.from_conf({"max_waiting": "many"})
 
 
-def test_folders(tmp_path):
+def test_each_place_of_studies_has_a_data_folder_that_only_its_owner_reads(tmp_path):
     assert data_folders(str(tmp_path)).root == tmp_path / "igtv"
     assert data_folders("http://pacs:8042/dicom-web", tmp_path / "x").root == tmp_path / "x"
     assert data_folders("http://pacs:8042/dicom-web").root.name.startswith("pacs_8042")
