@@ -43,14 +43,14 @@ def test_case_comes_back_after_a_while(given, clock):
     assert given.with_others("ben", "a") == set()
 
 
-def test_restart(given, tmp_path, clock):
+def test_a_restart_forgets_nobody(given, tmp_path, clock):
     given.give("a", "anna")
     again = GivenOut(tmp_path / "given_out.json", lease_s=100, clock=lambda: clock[0])
     assert again.with_others("ben", "ab") == {"a"}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 3}', '{"a": ["anna", "yesterday"]}'])
-def test_damaged_file(tmp_path, content):
+def test_a_damaged_file_counts_as_none(tmp_path, content):
     path = tmp_path / "given_out.json"
     path.write_text(content)
     assert GivenOut(path).with_others("ben", "a") == set()

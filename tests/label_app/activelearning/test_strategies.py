@@ -10,14 +10,26 @@ from lib.activelearning.next_case import annotator_of
 from lib.server.background import Stopped
 from lib.studies.pacs import PacsError
 
+from ..waiting import wait_for
 from .conftest import PROBABILITIES, CountingSegmenter
+
+LONG_S = 60.0
 
 
 def ask(app, strategy, who="anna"):
     return app.strategies[strategy]({"strategy": strategy, "client_id": who}, app.store)
 
 
-def test_offered(app):
+@pytest.fixture
+def clock(monkeypatch):
+    """`clock.now`: the time in s by which the scoring tries again; only a test moves it on."""
+    clock = SimpleNamespace(now=1000.0, sleep=time.sleep)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(scoring, "time", clock)
+    return clock
+
+
+def test_uncertainty_is_offered_first(app):
     assert next(iter(app.strategies)) == "uncertainty"
     assert set(app.strategies) == {"uncertainty", "first", "random", "foreground_random", "diverse"}
     assert all(strategy.info()["description"] for strategy in app.strategies.values())
@@ -109,19 +121,19 @@ def test_no_case_to_two_annotators(app, strategy):
     assert ask(app, strategy, "cleo") is None
 
 
-def test_all_at_once(app):
+def test_annotators_who_ask_together_get_different_cases(app):
     """Twelve annotators press the button together: six get a case each, six get none."""
     found, ready = [], threading.Barrier(12)
 
     def press(number):
-        ready.wait(10)
+        ready.wait(LONG_S)
         found.append(ask(app, "random", f"annotator {number}"))
 
     threads = [threading.Thread(target=press, args=(number,)) for number in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(LONG_S)
     assert sorted(answer["id"] for answer in found if answer) == list("abcdef")
     assert found.count(None) == 6
 
@@ -140,48 +152,44 @@ def test_labelled_cases_are_not_given(app):
 
 def test_without_scores_by_chance_and_at_once(app):
     """The network is slow and busy; the answer does not wait, and the scores come in the background."""
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
     quick = app.proposals.segmenter
 
     class Slow(CountingSegmenter):
         def segment(self, *paths):
-            release.wait(10)
+            begun.set()
+            release.wait(LONG_S)
             return quick.segment(*paths)
 
     app.proposals.segmenter = Slow()
-    start = time.monotonic()
     answer = ask(app, "uncertainty")
-    assert time.monotonic() - start < 1
+    assert begun.wait(LONG_S) and quick.calls == []
     assert "by chance" in answer["note"]
     release.set()
-    until = time.monotonic() + 20
-    while len(app.scorer.book.scores(app.models["igtv"].current())) < 6 and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: len(app.scorer.book.scores(app.models["igtv"].current())) == 6)
     rest = [case for case in ["c", "e", "d", "b", "a", "f"] if case != answer["id"]]
     assert ask(app, "uncertainty")["id"] == rest[0]
 
 
-def test_scoring_lets_annotators_go_first(app):
-    """While somebody has the network, no case is scored."""
-    entered, leave = threading.Event(), threading.Event()
+def test_scoring_lets_annotators_go_first(app, clock):
+    """While somebody has the network, no case is scored, however often the scoring looks."""
+    entered, leave, looked = threading.Event(), threading.Event(), threading.Semaphore(0)
+    clock.sleep = lambda seconds: (looked.release(), time.sleep(0.001))
 
     def hold():
         with app.network.turn():
             entered.set()
-            leave.wait(10)
+            leave.wait(LONG_S)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    entered.wait(10)
+    assert entered.wait(LONG_S)
     app.scorer.start()
-    time.sleep(0.3)
-    assert not app.proposals.segmenter.calls
+    assert all(looked.acquire(timeout=LONG_S) for _ in range(3))
+    assert app.network.busy and not app.network.waiting and not app.proposals.segmenter.calls
     leave.set()
-    holder.join(10)
-    until = time.monotonic() + 20
-    while len(app.proposals.segmenter.calls) < 6 and time.monotonic() < until:
-        time.sleep(0.02)
-    assert len(app.proposals.segmenter.calls) == 6
+    holder.join(LONG_S)
+    wait_for(lambda: len(app.proposals.segmenter.calls) == 6)
 
 
 def test_case_that_cannot_be_scored_does_not_stop_the_others(app, monkeypatch):
@@ -191,7 +199,7 @@ def test_case_that_cannot_be_scored_does_not_stop_the_others(app, monkeypatch):
     assert app.scoring({}, app.store) == {"scored": 0, "failed": 0}
 
 
-def test_a_pacs_that_is_away_for_a_while_does_not_end_the_scoring(app, monkeypatch):
+def test_a_pacs_that_is_away_for_a_while_does_not_end_the_scoring(app, clock, monkeypatch):
     """The round ends, since the next case would fare no better; a later one scores every case."""
     found, asked = app.store.case, []
 
@@ -204,12 +212,11 @@ def test_a_pacs_that_is_away_for_a_while_does_not_end_the_scoring(app, monkeypat
     assert asked == ["a"] and app.scorer.problems == {}
     monkeypatch.setattr(app.store, "case", found)
     assert app.scoring({}, app.store) == {"scored": 5, "failed": 0}  # not yet the one that failed
-    monkeypatch.setattr(scoring, "RETRY_S", 0.0)
-    app.scorer._not_before.clear()
+    clock.now += scoring.RETRY_S
     assert app.scoring({}, app.store) == {"scored": 1, "failed": 0}
 
 
-def test_a_failure_that_may_pass_is_tried_again_after_the_others(app, monkeypatch):
+def test_a_failure_that_may_pass_is_tried_again_after_the_others(app, clock, monkeypatch):
     found, full = app.store.case, [True]
 
     def case(name):
@@ -218,12 +225,13 @@ def test_a_failure_that_may_pass_is_tried_again_after_the_others(app, monkeypatc
         return found(name)
 
     monkeypatch.setattr(app.store, "case", case)
-    monkeypatch.setattr(scoring, "RETRY_S", 0.2)
-    assert app.scoring({}, app.store)["scored"] >= 5 and app.scorer.problems == {}
+    assert app.scoring({}, app.store) == {"scored": 5, "failed": 1} and app.scorer.problems == {}
     full.clear()
-    time.sleep(0.3)
-    app.scoring({}, app.store)
-    assert len(app.scorer.book.scores(app.models["igtv"].current())) == 6
+    clock.now += scoring.RETRY_S - 1
+    assert app.scoring({}, app.store) == {"scored": 0, "failed": 0}  # a minute has not passed
+    clock.now += 1
+    assert app.scoring({}, app.store) == {"scored": 1, "failed": 0}
+    assert app.proposals.segmenter.calls == ["a", "c", "d", "e", "f", "b"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import importlib
 import shutil
 import sys
 import threading
-import time
 import urllib.request
 from pathlib import Path
 from urllib.parse import quote_plus
@@ -24,12 +23,13 @@ from lib.server.application import create_application
 from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
 
+from ..waiting import wait_for
 from .conftest import MISSED_MM, TUMOUR_MM, PetSegmenter, voxel_at
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, studies_made, label_app_dir):
-    """(address, app): the app as it is, but for the network, which is the PET."""
+    """(address, app): the app as it is, but for the network, which is the PET. No request leaves a file behind."""
     studies = tmp_path_factory.mktemp("slicer") / "studies"
     shutil.copytree(studies_made, studies)
     app = importlib.import_module("main").IgtvApp(str(label_app_dir), str(studies), {"warm_up": "false"})
@@ -38,13 +38,19 @@ def served(tmp_path_factory, studies_made, label_app_dir):
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until = time.monotonic() + 60
-    while not server.started and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_for(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}", app
-    server.should_exit = True
-    thread.join(20)
+    try:
+        nothing_is_left_behind(app)
+    finally:
+        server.should_exit = True
+        thread.join(60)
+
+
+def nothing_is_left_behind(app):
+    """In the folder of temporary files, from which files go after their answer was sent."""
+    wait_for(lambda: not list(app.folders.temporary.iterdir()), what="the end of the files of requests")
 
 
 @pytest.fixture
@@ -168,7 +174,7 @@ def test_own_volume_without_pet(slicer, served, tmp_path):
 def test_refusals_are_texts(slicer, served, model, params, message):
     with pytest.raises(MONAILabelClientException, match=message):
         infer(slicer, model, "RAS", params)
-    assert not list(served[1].folders.temporary.iterdir())
+    nothing_is_left_behind(served[1])
 
 
 def test_empty_label_needs_a_word(slicer, served, tmp_path):
@@ -260,9 +266,3 @@ def test_the_token_goes_to_its_server_alone(module, monkeypatch):
             server.shutdown()
     with_token, without = (own.server_port, "Bearer secret"), (other.server_port, None)
     assert asked == [with_token, without, with_token, without]
-
-
-def test_nothing_is_left_behind(served):
-    """After all requests above, in the folder of temporary files."""
-    time.sleep(0.2)  # files go after the answer was sent
-    assert not list(served[1].folders.temporary.iterdir())

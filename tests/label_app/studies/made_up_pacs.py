@@ -2,9 +2,12 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+# far above what a test needs on a busy computer, and below the two minutes after which the datastore gives up
+HOLD_S = 100.0
 VR = {"0020000E": "UI", "0020000D": "UI", "00080060": "CS", "00100020": "LO", "00201209": "IS"}
 
 
@@ -19,12 +22,14 @@ class HangingPacs:
         silent: set it, and searches are not answered either.
         dripping: set it, and retrievals are answered, byte by byte and without end.
         asked: paths of all requests.
+        let_go: paths of the requests that were kept waiting, and whose waiting this PACS ended.
     """
 
     def __init__(self, series: list[tuple[str, str, str]]):
         self.series = series
         self.silent, self.dripping, self._end = threading.Event(), threading.Event(), threading.Event()
         self.asked: list[str] = []
+        self.let_go: list[str] = []
 
     def __enter__(self) -> "HangingPacs":
         pacs = self
@@ -39,11 +44,14 @@ class HangingPacs:
                     self.send_response(200)
                     self.send_header("content-type", 'multipart/related; type="application/dicom"; boundary=b')
                     self.end_headers()
-                    while not pacs._end.wait(0.05):
+                    until = time.monotonic() + HOLD_S
+                    while not pacs._end.wait(0.05) and time.monotonic() < until:
                         self.wfile.write(b"x")
+                    pacs.let_go.append(self.path)
                     return
                 if pacs.silent.is_set() or not parts.path.endswith("/series"):
-                    pacs._end.wait(300)
+                    pacs._end.wait(HOLD_S)
+                    pacs.let_go.append(self.path)
                     return
                 modality, query = None, parse_qs(parts.query)
                 modality = (query.get("Modality") or query.get("00080060") or [""])[0]

@@ -21,6 +21,7 @@ from lib.studies.errors import UnknownImage
 from lib.studies.pacs import PacsError, PacsSlow
 from starlette.testclient import TestClient
 
+from ..waiting import wait_for
 from .made_up_pacs import HangingPacs
 
 CT, PET = "1.2.1.1", "1.2.1.2"
@@ -32,8 +33,7 @@ SERIES = [
     (FIRST_PET, "1.2.2", "PT"),
     (SECOND_PET, "1.2.2", "PT"),
 ]
-# far below the time for which the PACS is silent, far above what a busy computer needs for nothing
-AT_ONCE_S = 10.0
+LONG_S = 60.0
 
 
 @pytest.fixture
@@ -53,24 +53,20 @@ def store(hanging, tmp_path, monkeypatch) -> PairedDicomWebDatastore:
     return opened
 
 
-def at_once(call, *arguments):
-    """What the call gives, or raises, without waiting for anybody."""
-    started = time.monotonic()
-    try:
-        return call(*arguments)
-    finally:
-        assert time.monotonic() - started < AT_ONCE_S
+@pytest.fixture
+def at_once(hanging):
+    """`at_once(call, *arguments)`: what the call gives, or raises, while the PACS keeps all its requests waiting."""
+
+    def ask(call, *arguments):
+        try:
+            return call(*arguments)
+        finally:
+            assert hanging.let_go == []
+
+    return ask
 
 
-def wait_for(condition):
-    """Until a thread beside has done its work."""
-    until = time.monotonic() + AT_ONCE_S
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.01)
-
-
-def test_lists_and_facts_use_what_is_known(store, hanging):
+def test_lists_and_facts_use_what_is_known(store, hanging, at_once):
     """The undecided study is not listed yet; what is noted of a case needs no volume."""
     for _ in range(3):
         assert at_once(store.case_ids) == at_once(store.get_unlabeled_images) == [CT]
@@ -102,7 +98,7 @@ def served(*routers) -> TestClient:
     return TestClient(server, raise_server_exceptions=False)
 
 
-def test_next_sample_is_given_out(store, hanging, tmp_path):
+def test_next_sample_is_given_out(store, hanging, tmp_path, at_once):
     version = SimpleNamespace(name="igtv", number=1)
     book = SimpleNamespace(scores=lambda version: {})
     scorer = SimpleNamespace(registry=SimpleNamespace(current=lambda: version), book=book)
@@ -115,12 +111,12 @@ def test_next_sample_is_given_out(store, hanging, tmp_path):
     assert "first" in store.get_image_info(CT)["strategy"]
 
 
-def test_the_pet_of_a_known_case_is_known(store, monkeypatch):
-    monkeypatch.setattr(pacs_listing, "PATIENCE_SECONDS", 4 * AT_ONCE_S)
+def test_the_pet_of_a_known_case_is_known(store, monkeypatch, at_once):
+    monkeypatch.setattr(pacs_listing, "PATIENCE_SECONDS", 4 * LONG_S)
     assert at_once(store.resolve, f"{CT}__pet") == (CT, "pet")
 
 
-def test_who_must_wait_does_so_for_a_while_only(store):
+def test_who_must_wait_does_so_for_a_while_only(store, at_once):
     with pytest.raises(PacsError, match="has not told yet which CT this PET belongs to"):
         at_once(store.resolve, FIRST_PET)
     with pytest.raises(UnknownImage):
@@ -143,7 +139,7 @@ def test_requests_do_not_pile_up_threads(of_others, store):
         assert names.count(name) <= 1, names
 
 
-def test_a_label_of_an_undecided_study_is_not_forgotten(store):
+def test_a_label_of_an_undecided_study_is_not_forgotten(store, at_once):
     """Nothing lists its case yet; whoever trains must be told."""
     for case in (CT, OTHER_CT):
         store.labels.add(case, sitk.Image(4, 4, 4, sitk.sitkUInt8) + 1, {"no_tumour": False})
@@ -153,13 +149,13 @@ def test_a_label_of_an_undecided_study_is_not_forgotten(store):
     assert store.undecided_labels() == [] and len(store.final_labels()) == 2
 
 
-def test_a_choice_of_a_person_needs_no_pacs(store, tmp_path):
+def test_a_choice_of_a_person_needs_no_pacs(store, tmp_path, at_once):
     (tmp_path / "data" / "pairs.json").write_text(f'{{"{OTHER_CT}": "{SECOND_PET}"}}')
     assert at_once(store.case_ids) == [CT, OTHER_CT]
     assert at_once(store.resolve, SECOND_PET) == (OTHER_CT, "pet")
 
 
-def test_a_damaged_decision_is_none(store, tmp_path):
+def test_a_damaged_decision_is_none(store, tmp_path, at_once):
     listing = store._listing.get()
     key = sorted([uid, 3] for uid in (OTHER_CT, FIRST_PET, SECOND_PET))
     path = tmp_path / "data" / "cache" / "pairs" / "1.2.2.json"
@@ -201,7 +197,7 @@ class MadeUpTask:
         return None, {"pet": self.store.case(request["case_id"])["pet"]}
 
 
-def test_fetched_cases_are_segmented_and_labelled_while_every_thread_waits(store, hanging, fetched, tmp_path):
+def test_fetched_cases_are_segmented_and_labelled_while_every_thread_waits(store, hanging, fetched, tmp_path, at_once):
     (tmp_path / "temporary").mkdir()
     app = SimpleNamespace(datastore=lambda: store, on_save_label=lambda *_: None)
     app.folders = SimpleNamespace(temporary=tmp_path / "temporary")
@@ -229,10 +225,12 @@ def test_fetched_cases_are_segmented_and_labelled_while_every_thread_waits(store
         finally:
             hanging.release()
         for thread in threads[: PACS_THREADS + 4]:
-            thread.join(AT_ONCE_S)
+            thread.join(LONG_S)
 
 
-def test_a_retrieval_that_fails_is_not_repeated_by_each_who_asks_and_leaves_nothing(store, hanging, monkeypatch):
+def test_a_retrieval_that_fails_is_not_repeated_by_each_who_asks_and_leaves_nothing(
+    store, hanging, monkeypatch, at_once
+):
     monkeypatch.setattr(pacs, "ANSWER_SECONDS", 0.5)
     for _ in range(3):
         with pytest.raises(PacsError, match="does not answer a retrieve"):
@@ -245,21 +243,21 @@ def test_a_retrieval_that_fails_is_not_repeated_by_each_who_asks_and_leaves_noth
     assert sum(path.endswith(f"/series/{OTHER_CT}") for path in hanging.asked) == 2
 
 
-def test_an_answer_that_comes_byte_by_byte_ends_too(store, hanging, monkeypatch):
+def test_an_answer_that_comes_byte_by_byte_ends_too(store, hanging, monkeypatch, at_once):
     hanging.dripping.set()
     monkeypatch.setattr(pacs, "WHOLE_ANSWER_SECONDS", 0.5)
     with pytest.raises(PacsError, match="does not answer a retrieve"):
         at_once(store.ct_path, OTHER_CT)
 
 
-def test_who_gives_up_leaves_the_retrieval_to_others(store):
+def test_who_gives_up_leaves_the_retrieval_to_others(store, at_once):
     with pytest.raises(PacsSlow, match="try again") as refused:
         at_once(store._volumes.ct, store.series(OTHER_CT), time.monotonic() + 0.1)
     assert refused.value.http_status == 503 and refused.value.headers["Retry-After"]
     assert list(store._volumes._work._running) == [f"ct {OTHER_CT}", f"dicom {OTHER_CT}"]
 
 
-def test_a_label_is_checked_on_the_ct_that_is_here(store, fetched, monkeypatch):
+def test_a_label_is_checked_on_the_ct_that_is_here(store, fetched, monkeypatch, at_once):
     """The PACS has a slice more by now, and does not give it."""
     monkeypatch.setattr(dicomweb_datastore, "NEWER_CT_SECONDS", 0.1)
     notes = store.data_dir / "cache" / "ct" / f"{CT}.json"
