@@ -15,7 +15,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_a_strategy_and_random(phantom_dir, frozen, weak_model, tiny_settings, tmp_path):
+def test_every_round_learns_what_its_strategy_chose(phantom_dir, frozen, weak_model, tiny_settings, tmp_path):
     settings = dict(tiny_settings().finetuning)
     settings |= {"epochs": 1, "samples_per_epoch": 1}
     folder = tmp_path / "campaign"

@@ -35,7 +35,9 @@ def mixed_frozen(cases, without_tumour, tmp_path_factory):
     return make_frozen_set(tmp_path_factory.mktemp("mixed") / "frozen", [cases[0], without_tumour(cases[1])])
 
 
-def test_said_or_left_out(registry, weak_model, cases, frozen, without_tumour):
+def test_an_empty_label_counts_where_somebody_said_so_and_is_left_out_else(
+    registry, weak_model, cases, frozen, without_tumour
+):
     given = [without_tumour(cases[2]), without_tumour(cases[3]), without_tumour(cases[4], said=False)]
     data = choose_cases(given, frozen, registry.versions(), registry.current())
     assert [(case["case"], case["role"], case["no_tumour"]) for case in data.cases] == [
