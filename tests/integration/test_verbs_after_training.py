@@ -148,7 +148,8 @@ def test_inference_on_a_datalist_and_on_a_folder(infer, tiny_phantom, tmp_path):
 
 def test_evaluation_measures_what_inference_writes(infer, evaluated, tiny_phantom, tmp_path):
     infer(tmp_path, datalist=str(tiny_phantom / "dataset.json"), outputs=["mask"])
-    for folder in (evaluated / "fold0" / "predictions").iterdir():
-        if folder.is_dir():
-            ours = nib.load(folder / "pred.nii.gz")
-            assert np.array_equal(ours.get_fdata(), nib.load(tmp_path / folder.name / "pred.nii.gz").get_fdata())
+    folders = [entry for entry in (evaluated / "fold0" / "predictions").iterdir() if entry.is_dir()]
+    assert len(folders) == 2  # of the four cases
+    for folder in folders:
+        ours = nib.load(folder / "pred.nii.gz")
+        assert np.array_equal(ours.get_fdata(), nib.load(tmp_path / folder.name / "pred.nii.gz").get_fdata())
