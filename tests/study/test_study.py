@@ -6,12 +6,12 @@ from pathlib import Path
 
 import nibabel as nib
 import pytest
+from igtv.files import write_json
 from igtv.locks import locked
 from igtv.study import units
 from igtv.study.data import breathing_data
 from igtv.study.plan import plan_from
 from igtv.study.registration import NotRegistered
-from igtv.study.store import save_json
 from igtv.study.study import STAGES, run_study
 from igtv.study.work import KINDS
 from matplotlib.image import imread
@@ -66,11 +66,15 @@ def test_every_cell_of_the_grid_is_tested(finished, study_choices):
 
 def test_nobody_is_both_learned_from_and_tested(finished):
     folder, _ = finished
-    for path in folder.glob("A/arms/*/*/work.json"):
+    cases = json.loads((folder / "A/test/threshold/n01_seed0/work.json").read_text())["work"]["cases"]
+    tested = {case["patient"] for case in cases}
+    paths = list(folder.glob("A/arms/*/*/work.json"))
+    assert len(tested) == 2 and len(paths) == 3 * 2 * 2 + 1  # starts, networks, sizes, and the long control
+    for path in paths:
         work = json.loads(path.read_text())["work"]
-        learned = {case["patient"] for part in ("training", "validation") for case in work[part]}
-        tested = json.loads((folder / "A/test/threshold/n01_seed0/work.json").read_text())["work"]["cases"]
-        assert not learned & {case["patient"] for case in tested}
+        for part in ("training", "validation"):
+            learned = {case["patient"] for case in work[part]}
+            assert learned and not learned & tested, path
 
 
 def test_pictures_and_page(finished):
@@ -128,7 +132,7 @@ def test_results_of_other_sources_are_said_in_every_table(finished, study_choice
 
 def test_a_report_does_not_lose_the_patients(tmp_path, study_choices):
     """Their results lie in the folder; written without them, report and tables would say that there are none."""
-    save_json(tmp_path / "registration.json", {"data_registered": {"A": "now", "B/fold0": "now"}})
+    write_json(tmp_path / "registration.json", {"data_registered": {"A": "now", "B/fold0": "now"}})
     with pytest.raises(ValueError, match="has Data B.*give patients_dir"):
         run_study(tmp_path, ["report"], **MACHINE, **study_choices)
 
