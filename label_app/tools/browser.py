@@ -2,7 +2,6 @@
 
 import base64
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from ports import free_port
 
 SWITCHES = (
     "--headless=new",
@@ -42,7 +42,7 @@ class Browser:
 
     def __enter__(self) -> "Browser":
         self._profile = tempfile.TemporaryDirectory()
-        port = _free_port()
+        port = free_port()
         self._driver = subprocess.Popen(
             ["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -135,7 +135,8 @@ class Browser:
 
     def _answers(self, base: str) -> bool:
         try:
-            return bool(self._http.get(f"{base}/status", timeout=5).json()["value"]["ready"])
+            ready = self._http.get(f"{base}/status", timeout=5).json()["value"]["ready"]
+            return bool(ready) and self._driver.poll() is None
         except requests.RequestException:
             return False
 
@@ -166,9 +167,3 @@ def _value(answer: requests.Response) -> Any:
     if answer.status_code >= 400:
         raise RuntimeError(f"{content.get('error')}: {str(content.get('message'))[:500]}")
     return content
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

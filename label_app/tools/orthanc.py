@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import requests
+from ports import free_port
 from tls_front import TlsFront
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -48,9 +48,7 @@ class Orthanc:
     def __enter__(self) -> "Orthanc":
         self._folder = tempfile.TemporaryDirectory(prefix="orthanc-")
         folder = Path(self._folder.name)
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
+        port = free_port()
         self.root = f"http://127.0.0.1:{port}"
         if self._certificate is not None:
             front = self._running.enter_context(TlsFront(self._certificate, port))
@@ -108,7 +106,7 @@ class Orthanc:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and self._process.poll() is None:
             with contextlib.suppress(requests.RequestException):
-                if self._session.get(f"{self.root}/system", timeout=5).ok:
+                if self._session.get(f"{self.root}/system", timeout=5).ok and self._process.poll() is None:
                     return
             time.sleep(0.2)
         self.stop()

@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import random
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,9 +23,10 @@ import requests
 import SimpleITK as sitk
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "bundle"))
+sys.path[:0] = [str(ROOT / "bundle"), str(ROOT / "label_app" / "tools")]
 
 from igtv.phantom.dataset import simulate  # noqa: E402  (the path comes first)
+from ports import free_port  # noqa: E402
 
 PHANTOM = {"image_size": (56, 42, 24), "spacing_mm": (6.0, 6.0, 5.0), "pet_spacing_mm": (6.0, 6.0, 5.0)}
 START_LIMIT_S, INFO_AIM_S, MAX_GROWTH = 300.0, 0.2, 1.3
@@ -106,16 +106,14 @@ class Load:
 
 def start_server(studies: Path, log: Path) -> tuple[subprocess.Popen, str]:
     """The server, answering and warm."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "label_app", "--studies", str(studies), "--port", str(port), "--device", "cpu"]
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
     url, until = f"http://127.0.0.1:{port}", time.monotonic() + START_LIMIT_S
     while time.monotonic() < until and process.poll() is None:
         try:
-            if requests.get(f"{url}/health", timeout=5).json().get("ready"):
+            if requests.get(f"{url}/health", timeout=5).json().get("ready") and process.poll() is None:
                 return process, url
         except requests.RequestException:
             pass

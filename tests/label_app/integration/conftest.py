@@ -4,10 +4,8 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,16 +16,11 @@ import requests
 import SimpleITK as sitk
 from monailabel.client import MONAILabelClient
 
+from ..waiting import wait_for
+
 START_LIMIT_S = float(os.environ.get("IGTV_TEST_START_LIMIT_S", 180))
 TRAINING_PATIENTS = ("STS_002", "STS_012", "STS_042")
 PATIENTS_KEPT_APART = ("STS_010", "STS_026")
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @dataclass
@@ -52,17 +45,24 @@ class ServerProcess:
             self.process = subprocess.Popen(
                 self.command, stdout=log, stderr=log, env={**os.environ, **self.environment}
             )
-        until = time.monotonic() + START_LIMIT_S
-        while time.monotonic() < until:
-            if self.process.poll() is not None:
-                pytest.fail(f"the server ended with {self.process.returncode}:\n{self.tail()}")
-            try:
-                if requests.get(f"{self.url}/auth/", timeout=2).status_code in (200, 403):
-                    return self
-            except requests.RequestException:
-                time.sleep(0.2)
-        self.kill()
-        pytest.fail(f"the server did not answer within {START_LIMIT_S:.0f} s:\n{self.tail()}")
+        try:
+            wait_for(self.answers, START_LIMIT_S, "an answer of the server")
+        except pytest.fail.Exception as failed:
+            self.kill()
+            pytest.fail(f"{failed}:\n{self.tail()}")
+        return self
+
+    def answers(self) -> bool:
+        """Whether it answers, it and no other program at its port; fails where it has ended."""
+        if self.process.poll() is not None:
+            pytest.fail(f"the server ended with {self.process.returncode}")
+        port = int(self.url.rpartition(":")[2])
+        try:
+            sockets = psutil.Process(self.process.pid).net_connections("tcp")
+            listens = any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets)
+            return listens and requests.get(f"{self.url}/auth/", timeout=2).status_code in (200, 403)
+        except (requests.RequestException, psutil.Error):
+            return False
 
     def client(self, folder: Path, name: str = "anna") -> MONAILabelClient:
         """MONAI Label's own client."""
@@ -91,11 +91,13 @@ class ServerProcess:
 
 
 @pytest.fixture(scope="session")
-def server_process(label_app_dir, bundle_dir, tmp_path_factory):
+def server_process(label_app_dir, bundle_dir, tools_dir, tmp_path_factory):
     """`server_process(studies, *options, stock=False, environment={}, name="...")` -> a `ServerProcess`, not started.
 
     Whatever is still running at the end is killed.
     """
+    from ports import free_port
+
     made = []
 
     def make(studies, *options: str, stock: bool = False, environment: dict | None = None, name: str = "server"):
@@ -176,14 +178,3 @@ def command(*arguments: str | Path) -> str:
     result = subprocess.run(run, cwd=root, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     return result.stdout
-
-
-def wait_until(condition, seconds: float, what: str):
-    """The first true value of `condition()`."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.2)
-    pytest.fail(f"{what}: not within {seconds:.0f} s")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from .conftest import infer, wait_until
+from ..waiting import wait_for
+from .conftest import infer
 
 # put in front of everything a process loads: any attempt to reach another computer is noted and fails
 NO_NETWORK = """
@@ -65,7 +66,7 @@ def test_server_answers_checks_and_ends(stock, server_process, patients, offline
     health = requests.get(f"{server.url}/health", headers=headers).json()
     assert health["ok"], health
     check_refusals(server.url, headers)
-    wait_until(lambda: requests.get(f"{server.url}/health", headers=headers).json()["ready"], 180, "the warm-up")
+    wait_for(lambda: requests.get(f"{server.url}/health", headers=headers).json()["ready"], 180, "the warm-up")
     assert "warm-up failed" not in server.tail() and "warm-up took" in server.tail()
     _, answer = infer(client, "STS_042")
     assert answer["model"]["version"] == 1 and answer["measures"]["volume_ml"] > 0

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from igtv.inference.case_segmenter import CaseSegmenter
 
-from .conftest import PATIENTS_KEPT_APART, TRAINING_PATIENTS, command, infer, wait_until
+from ..waiting import wait_for
+from .conftest import PATIENTS_KEPT_APART, TRAINING_PATIENTS, command, infer
 
 SHORT_TRAINING = {"max_epochs": 2, "samples_per_epoch": 6, "device": "cpu"}
 
@@ -41,7 +42,7 @@ def test_a_refused_candidate_is_told_and_not_served(server_process, own_studies,
         info = {"label_info": [{"name": "igtv", "idx": 1}]}
         client.save_label(case, str(patients / "labels" / f"{case}.nii.gz"), "final", info)
     client.train_start("igtv", dict(SHORT_TRAINING))
-    wait_until(lambda: not client.train_status(check_if_running=True), 600, "fine-tuning")
+    wait_for(lambda: not client.train_status(check_if_running=True), 600, "fine-tuning")
     record, stats = client.train_status(), client.info()["train_stats"]["igtv"]
     assert record["status"] == "DONE" and "igtv v0002 refused: mean Dice" in record["details"][-1]
     assert stats["accepted"] is False and stats["version"] == 2 and stats["model"] == "igtv v0001"

@@ -16,7 +16,8 @@ import requests
 import SimpleITK as sitk
 from monailabel.client import MONAILabelClient
 
-from .conftest import PATIENTS_KEPT_APART, TRAINING_PATIENTS, ServerProcess, command, infer, wait_until
+from ..waiting import wait_for
+from .conftest import PATIENTS_KEPT_APART, TRAINING_PATIENTS, ServerProcess, command, infer
 
 TRAINING_LIMIT_S = 600
 TINY_TRAINING = {"max_epochs": 1, "samples_per_epoch": 2, "device": "cpu"}
@@ -68,7 +69,7 @@ def trained(client, submitted) -> dict:
     """Record of a finished fine-tuning."""
     started = client.train_start("igtv", dict(TINY_TRAINING))
     assert started["status"] in ("SUBMITTED", "RUNNING")
-    wait_until(lambda: not client.train_status(check_if_running=True), TRAINING_LIMIT_S, "fine-tuning")
+    wait_for(lambda: not client.train_status(check_if_running=True), TRAINING_LIMIT_S, "fine-tuning")
     return client.train_status()
 
 
@@ -149,7 +150,7 @@ def test_a_killed_server_takes_training_with_it(client, server, trained, first_m
     client.save_label("STS_002", str(patients / "labels" / "STS_002.nii.gz"), "final", {"label_info": []})
     current = (studies / "igtv" / "models" / "igtv" / "current.json").read_bytes()
     client.train_start("igtv", {**TINY_TRAINING, "max_epochs": 500})
-    children = wait_until(server.children, 60, "the process of the training")
+    children = wait_for(server.children, 60, "the process of the training")
     os.kill(server.process.pid, signal.SIGKILL)
     gone, alive = psutil.wait_procs(children, timeout=30)
     assert not alive

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from igtv.dicom.rtstruct_reader import read_contours
 from igtv.dicom.seg_reader import read_segmentation
 
-from .conftest import wait_until
+from ..waiting import wait_for
 
 PREFIX = "1.3.6.1.4.1.14519.5.2.1.5168.1900."
 STUDY = PREFIX + "190311276211389538203367070477"
@@ -132,7 +132,7 @@ def test_answers_are_on_the_grid_of_the_series_asked_for(client, proposal):
 def test_label_is_in_the_pacs_at_full_size(client, pacs, first_label, tmp_path):
     assert "final" in client.datastore()["objects"][CT]["labels"] and client.next_sample("first", {}) == {}
     # on a slow computer the annotator is answered before the PACS has it
-    wait_until(lambda: len(pacs.modalities()) == 6, 120, "the label in the PACS")
+    wait_for(lambda: len(pacs.modalities()) == 6, 120, "the label in the PACS")
     assert pacs.modalities() == ["CT", "PT", "RTSTRUCT", "RTSTRUCT", "RTSTRUCT", "SEG"]
     info = requests.get(
         f"{client._server_url}/datastore/label/info?label={CT}&tag=final", headers=client._headers, timeout=60
@@ -176,7 +176,7 @@ def test_annotator_corrects_and_submits_in_ohif(server, client, data, proposal, 
     assert entry["no_tumour"] and entry["user"] == "anna" and entry["client"].startswith("OHIF")
     store = data / "store"
     # the versions before are still on their way to the PACS, perhaps
-    wait_until(lambda: not list((store / "temporary").iterdir()), 120, "the end of the sending to the PACS")
+    wait_for(lambda: not list((store / "temporary").iterdir()), 120, "the end of the sending to the PACS")
     assert not list(store.rglob(".writing-*"))
     assert not [path for path in store.iterdir() if path.name.startswith("tmp")]
 

@@ -15,7 +15,8 @@ import requests
 import SimpleITK as sitk
 from igtv.inference.case_segmenter import CaseSegmenter
 
-from .conftest import TRAINING_PATIENTS, command, infer, wait_until
+from ..waiting import wait_for
+from .conftest import TRAINING_PATIENTS, command, infer
 
 CT = "1.3.6.1.4.1.14519.5.2.1.5168.1900.672471348177659964935135533244"
 INFO = {"label_info": [{"name": "igtv", "idx": 1}]}
@@ -57,7 +58,7 @@ def add_case(studies, source, patient) -> None:
 def train(client) -> dict:
     """A training to its end, and what `/info/` says of it."""
     assert client.train_start("igtv", dict(TINY_TRAINING))["status"] in ("SUBMITTED", "RUNNING")
-    wait_until(lambda: not client.train_status(check_if_running=True), TRAINING_LIMIT_S, "fine-tuning")
+    wait_for(lambda: not client.train_status(check_if_running=True), TRAINING_LIMIT_S, "fine-tuning")
     record = client.train_status()
     assert record["status"] == "DONE", record
     return client.info()["train_stats"]["igtv"]
@@ -96,7 +97,7 @@ def test_folder(server_process, own_studies, patients, conf, tmp_path):
         TRAINING_PATIENTS[-1], str(patients / "labels" / f"{TRAINING_PATIENTS[-1]}.nii.gz"), "final", INFO
     )
     client.train_start("igtv", {**TINY_TRAINING, "max_epochs": 500})
-    children = wait_until(server.children, TRAINING_LIMIT_S, "the process of the training")
+    children = wait_for(server.children, TRAINING_LIMIT_S, "the process of the training")
     assert server.stop()
     assert not psutil.wait_procs(children, timeout=30)[1]  # stopping the server stopped the training
 
@@ -113,7 +114,7 @@ def test_pacs(server_process, pacs, certificate, conf, bundle_dir, tmp_path):
     assert answer["model"]["version"] == 1
     client.save_label(CT, str(ball_on(client, tmp_path)), "final", INFO)
     assert client.next_sample("first", {}) == {}
-    wait_until(lambda: "SEG" in pacs.modalities(), TRAINING_LIMIT_S, "the label in the PACS")
+    wait_for(lambda: "SEG" in pacs.modalities(), TRAINING_LIMIT_S, "the label in the PACS")
     stats = train(client)
     assert stats["accepted"] is True and stats["version"] == 2
     assert learned_from(tmp_path / "data") == {CT: False}

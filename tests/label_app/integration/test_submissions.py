@@ -13,7 +13,8 @@ import SimpleITK as sitk
 from igtv.files import file_sha256
 from lib.labels.audit_trail import AuditTrail
 
-from .conftest import TRAINING_PATIENTS, wait_until
+from ..waiting import wait_for
+from .conftest import TRAINING_PATIENTS
 
 CLIENTS, ENOUGH = 4, 12
 DISK_MB = 40  # two registries with the shipped weights, and some room
@@ -87,7 +88,7 @@ def acknowledged(server, patients) -> list[int]:
     for thread in threads:
         thread.start()
     try:
-        wait_until(lambda: len(answered) >= ENOUGH, 120, "labels")
+        wait_for(lambda: len(answered) >= ENOUGH, 120, "labels")
     finally:
         server.kill()
         gone.set()

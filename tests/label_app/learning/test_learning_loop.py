@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,6 +25,8 @@ from lib.paths import DataFolders, data_folders
 from lib.server.errors import RequestError
 from lib.studies.errors import PetMissing
 from lib.studies.pacs import PacsError
+
+from ..waiting import wait_for
 
 PREPARED = {"spacing_mm": (3.0, 3.0, 3.0), "hu_window": (-100, 160), "suv_range": (0, 15)}
 PATIENTS = ["p0", "p1", "p2", "p3", "p4", "p5"]
@@ -102,13 +103,6 @@ def cycle(monkeypatch, app):
 
     monkeypatch.setattr(learning_loop, "run_cycle", run)
     return record
-
-
-def wait_for(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def finished(app):
