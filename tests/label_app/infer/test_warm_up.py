@@ -5,8 +5,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 # arguments: folder of the app, studies, data folder; prints one object of JSON
 FIRST_REQUEST = """
 import importlib, json, sys
@@ -36,7 +34,6 @@ print(json.dumps({
 
 
 def test_the_first_request_loads_compiles_and_imports_nothing(studies_made, label_app_dir, bundle_dir, tmp_path):
-    pytest.importorskip("numba")
     environment = {**os.environ, "PYTHONPATH": str(bundle_dir), "OMP_NUM_THREADS": "1", "IGTV_SCAN_BACKEND": "numba"}
     command = [sys.executable, "-c", FIRST_REQUEST, str(label_app_dir), str(studies_made), str(tmp_path)]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)

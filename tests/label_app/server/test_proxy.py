@@ -128,7 +128,7 @@ def test_without_a_pacs_there_is_nothing_to_pass_on(local):
     assert local.get("/proxy/dicom/qido/studies").status_code == 404
 
 
-def test_paths():
+def test_paths_and_queries_outside_of_dicomweb_are_refused():
     assert may_store("studies") and may_store(f"studies/{UID}") and not may_store("instances")
     assert not may_read("studies/\u0661.2") and not may_read("studies\n")
     assert clean_query("PatientName=*&limit=5") and not clean_query("a\r\nb") and not clean_query("x" * 5000)

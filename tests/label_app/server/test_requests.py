@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import struct
 
 import pytest
@@ -212,6 +213,15 @@ def test_errors_are_json_a_viewer_can_show(local, made_up_app, leftovers):
     assert leftovers() == []
 
 
+def test_a_failure_of_the_servers_own_has_a_number_under_which_the_log_has_the_rest(local, caplog):
+    failed = local.post("/infer/igtv?image=case_a", data={"params": json.dumps({"label": "break"})})
+    assert failed.status_code == 500
+    (number,) = re.findall(r"under number ([0-9a-f]{8})\.", failed.json()["detail"])
+    (record,) = [one for one in caplog.records if number in one.getMessage()]
+    assert isinstance(record.exc_info[1], KeyError) and "a secret path /srv/patients/DOE" in caplog.text
+    assert "Traceback" in caplog.text and "in compute" in caplog.text
+
+
 def test_body_limit_announced_and_not(local, made_up_app, leftovers):
     """1 MB in these tests."""
     large = {"label": ("x.nii.gz", b"0" * 1_200_000)}
@@ -270,10 +280,50 @@ def test_sessions_hold_two_volumes_and_unpack_nothing(local, made_up_app, leftov
     assert local.put("/session/", files=[("files", ("x.tar.gz", b"x"))]).status_code == 415
     assert local.put("/session/", files=[("files", ("../../ct.py", b"x"))]).status_code == 415
     assert local.put("/session/", files=files[:1] * 3).status_code == 400
+    for names in (("ct.nii.gz", "CT.nii.gz"), ("ct.nii.gz", "other.nii.gz"), ("pet.nii.gz", "PT.nii.gz")):
+        twice = [("files", (name, volume(made_up_app.store))) for name in names]
+        answer = local.put("/session/", files=twice)
+        assert answer.status_code == 400 and "Two files for one role" in answer.json()["detail"], names
     for session in ("..", "../x", "0" * 36):
         assert local.post("/infer/igtv", params={"session_id": session}).status_code in (400, 404)
     assert leftovers() == []
     assert os.listdir(made_up_app.folders.sessions) == []
+
+
+def test_a_session_is_described_never_given_back_and_ends_when_the_client_says_so(local, made_up_app):
+    files = [("files", (name, volume(made_up_app.store))) for name in ("ct.nii.gz", "pet.nii.gz")]
+    session = local.put("/session/", files=files).json()["session_id"]
+    folder = made_up_app.folders.sessions / session
+    assert local.get(f"/session/{session}").json()["name"] == session
+    refused = local.get(f"/session/{session}?image=true")
+    assert refused.status_code == 403 and "not given back" in refused.json()["detail"]
+    assert sorted(path.name for path in (folder / "case").iterdir()) == ["ct.nii.gz", "pet.nii.gz"]
+    assert local.delete(f"/session/{session}").json()["name"] == session
+    assert not folder.exists()
+    for gone in (local.get(f"/session/{session}"), local.delete(f"/session/{session}")):
+        assert gone.status_code == 404 and "does not exist or has expired" in gone.json()["detail"]
+    assert local.post("/infer/igtv", params={"session_id": session}).status_code == 404
+
+
+def test_an_image_is_confirmed_by_its_checksum(local, made_up_app):
+    """As 3D Slicer asks before it takes what it downloaded earlier."""
+    sha256, sha512 = (kind(volume(made_up_app.store)).hexdigest() for kind in (hashlib.sha256, hashlib.sha512))
+    other = hashlib.sha256(b"another image").hexdigest()
+    for check_sum, status in (
+        ("", 200),
+        (f"SHA256:{sha256}", 200),
+        (f"SHA512:{sha512}", 200),
+        (f"sha256:{sha256.upper()}", 200),
+        (sha256, 200),
+        (f"SHA256:{other}", 404),
+        (f"SHA512:{sha256}", 404),
+        (f"SHA256:{sha256[:-1]}", 404),
+        (f"MD5:{hashlib.md5(volume(made_up_app.store)).hexdigest()}", 400),
+    ):
+        answer = local.head("/datastore/image", params={"image": "case_a", "check_sum": check_sum})
+        assert answer.status_code == status, check_sum
+    unknown = local.head("/datastore/image", params={"image": "case_x", "check_sum": f"SHA256:{sha256}"})
+    assert unknown.status_code == 404
 
 
 def test_volumes_of_a_session_are_looked_at_first(local, made_up_app, leftovers, tmp_path):

@@ -95,7 +95,7 @@ def test_what_is_wrong_is_said(guarded, wrong, tmp_path, monkeypatch):
     assert not ok and re.search(words, hint) and not secrets_in(said, access)
 
 
-def test_options(tmp_path, certificates, monkeypatch):
+def test_what_is_given_for_a_pacs_is_checked_before_it_is_asked(tmp_path, certificates, monkeypatch):
     address = "https://pacs.example/dicom-web"
     assert pacs_access(address).auth is None
     assert pacs_access(address, certificates["pacs"]).certificate == certificates["pacs"]
