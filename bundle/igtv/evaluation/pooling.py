@@ -43,15 +43,15 @@ def pool_evaluations(runs: Sequence[str | Path], output_dir: str | Path, **setti
 
 def _made_with(runs: Sequence[str | Path]) -> dict | None:
     """What all runs say that their masks were made with; None when one does not say."""
-    said = {run_name(run): read_made_with(run) for run in runs}
-    if None in said.values():
+    said = [read_made_with(run) for run in runs]
+    if None in said:
         return None
     for key in COMPARABLE_WITH:
-        values = {name: content.get(key) for name, content in said.items()}
-        if any(value != next(iter(values.values())) for value in values.values()):
+        values = [content.get(key) for content in said]
+        if any(value != values[0] for value in values):
+            named = ", ".join(f"{run_name(run)!r}: {value}" for run, value in zip(runs, values, strict=True))
             raise ValueError(
                 f"the masks of these runs were made with different `{key}`, so that a mean over them means nothing: "
-                f"{values}; evaluate them again with the same"
+                f"{named}; evaluate them again with the same"
             )
-    first = next(iter(said.values()))
-    return {key: first.get(key) for key in COMPARABLE_WITH}
+    return {key: said[0].get(key) for key in COMPARABLE_WITH}
