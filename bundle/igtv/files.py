@@ -77,6 +77,15 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def file_state(path: str | Path) -> tuple[int, int] | None:
+    """Time of the last change in ns, and size: differs once the file was replaced; None where it cannot be seen."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's content as 64 hexadecimal digits."""
     with Path(path).open("rb") as stream:

@@ -146,8 +146,8 @@ def split_cases(
         cross_validation: see rule 2.
 
     Returns:
-        Cases with the keys of `DatalistItem.as_case`. Empty where the file has
-        no list for the part (such as no `testing`).
+        Cases with the keys of `DatalistItem.as_case`. Empty where the file has no list for the part (such as no
+        `testing`).
 
     Raises:
         ValueError: unknown part or fold, fewer patients than folds, or a fold that leaves nothing for the part.

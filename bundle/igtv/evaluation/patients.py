@@ -12,7 +12,7 @@ def patient_of(row: Mapping) -> str:
     return row.get("patient", row["case"])
 
 
-def patient_means(rows: Sequence[Mapping], values: Sequence[float]) -> np.ndarray:
+def by_patient(rows: Sequence[Mapping], values: Sequence[float]) -> dict[str, float]:
     """Mean of one number per case over the cases of each patient.
 
     Args:
@@ -20,12 +20,17 @@ def patient_means(rows: Sequence[Mapping], values: Sequence[float]) -> np.ndarra
         values: one per row; NaN is left out, and a patient without any other value is NaN.
 
     Returns:
-        One number per patient, in the order of their names.
+        Patient -> mean, in the order of their names.
     """
     own: dict[str, list[float]] = {}
     for row, value in zip(rows, values, strict=True):
         own.setdefault(patient_of(row), []).append(value)
-    return np.array([_mean(own[patient]) for patient in sorted(own)], dtype=float)
+    return {patient: mean_of_defined(own[patient]) for patient in sorted(own)}
+
+
+def patient_means(rows: Sequence[Mapping], values: Sequence[float]) -> np.ndarray:
+    """The numbers of `by_patient` alone."""
+    return np.array(list(by_patient(rows, values).values()), dtype=float)
 
 
 def patient_column(rows: Sequence[Mapping], name: str) -> np.ndarray:
@@ -50,6 +55,7 @@ def paired_patient_means(
     return patient_means(rows, first), patient_means(rows, second)
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean_of_defined(values: Sequence[float]) -> float:
+    """Mean of what is not NaN; NaN where nothing is."""
     defined = [value for value in values if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")

@@ -177,7 +177,7 @@ def conclude(
     if frozen.without_tumour:
         report = with_false_positives(report, before["false_positive_ml"], metrics["false_positive_ml"])
     report |= {"current": version_name(current.number), "frozen_sha256": frozen.sha256}
-    write_json_durably(report_dir / GATE_FILE, json.loads(json.dumps(report)))
+    write_json_durably(report_dir / GATE_FILE, report)
     version = registry.add(
         model_path.parent, {**manifest, "parent": current.number, "frozen_sha256": frozen.sha256}, metrics, report_dir
     )

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..files import file_sha256
+from ..files import file_sha256, file_state
 from ..locks import locked
 from ..networks.model_card import model_card_path, read_model_card
 from .durable import append_line, flush_file, flush_folder, now, read_lines, write_json_durably
@@ -104,7 +104,7 @@ class ModelRegistry:
         if not folder.is_dir():
             known = ", ".join(str(entry) for entry in self._numbers()) or "none"
             raise ValueError(f"{self.name} has no version {number} (versions: {known})")
-        mark = tuple(_mark(folder / file) for file in (CARD_FILE, MANIFEST_FILE, DECISION_FILE, METRICS_FILE))
+        mark = tuple(file_state(folder / file) for file in (CARD_FILE, MANIFEST_FILE, DECISION_FILE, METRICS_FILE))
         kept = self._read.get(number)
         if kept is None or kept[0] != mark:
             self._read[number] = kept = (mark, self._load(number, folder))
@@ -137,7 +137,7 @@ class ModelRegistry:
     def is_whole(self, number: int) -> bool:
         """Whether weights, card and manifest of a version are there and the weights have their SHA-256."""
         folder = self.folder / VERSIONS_DIR / version_name(number)
-        mark = tuple(_mark(folder / file) for file in (MODEL_FILE, CARD_FILE, MANIFEST_FILE))
+        mark = tuple(file_state(folder / file) for file in (MODEL_FILE, CARD_FILE, MANIFEST_FILE))
         kept = self._good.get(number)
         if kept is None or kept[0] != mark:
             self._good[number] = kept = (mark, self._check(number, folder))
@@ -413,15 +413,6 @@ class ModelRegistry:
         }
         append_line(self.folder / HISTORY_FILE, entry)
         write_json_durably(self.current_path, entry)
-
-
-def _mark(path: Path) -> tuple[int, int] | None:
-    """Changes when the file does."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 def _read_json(path: Path) -> dict[str, Any]:

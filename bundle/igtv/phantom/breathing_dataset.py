@@ -119,11 +119,12 @@ def simulate_breathing(
     claim_folder(folder, recipe, overwrite)
     datalist = folder / DATALIST_FILE
     planned = [(item, cycle) for item in _items(source) for cycle in range(1, cycles_per_case + 1)]
-    missing = [(item, cycle) for item, cycle in planned if not _is_there(folder, item, cycle)]
+    digests = {item.case: _digest(item) for item in _items(source)}
+    missing = [(item, cycle) for item, cycle in planned if not _is_there(folder, item, cycle, digests[item.case])]
     if not missing and datalist.is_file():
         logger.info("The breathing patients in %s are already there: nothing to do.", folder)
         return datalist
-    jobs = [(folder, item, recipe.seed, cycle, chosen) for item, cycle in missing]
+    jobs = [(folder, item, recipe.seed, cycle, chosen, digests[item.case]) for item, cycle in missing]
     problems = in_parallel(_make_one, jobs, workers, "breathing", progress)
     named = {breathing_case_name(job[1].case, job[3]): problem for job, problem in zip(jobs, problems, strict=True)}
     bad = {name: problem for name, problem in named.items() if problem}
@@ -172,13 +173,13 @@ def _items(source: Datalist) -> list[DatalistItem]:
     return [item for part in PARTS for item in getattr(source, part)]
 
 
-def _is_there(folder: Path, item: DatalistItem, cycle: int) -> bool:
+def _is_there(folder: Path, item: DatalistItem, cycle: int, digest: str | None) -> bool:
     """Whether the case was made, and of the images and the GTV that the source has now."""
     made = folder / breathing_case_name(item.case, cycle)
     if not is_complete(made) or not (made / GTV_FILE).is_file():
         return False
     facts = json.loads((made / FACTS_FILE).read_text(encoding="utf-8"))
-    return facts.get(SOURCE_DIGEST) == _digest(item)
+    return facts.get(SOURCE_DIGEST) == digest
 
 
 def _digest(item: DatalistItem) -> str | None:
@@ -189,13 +190,15 @@ def _digest(item: DatalistItem) -> str | None:
     return data_sha256([case])
 
 
-def _make_one(folder: Path, item: DatalistItem, seed: int, cycle: int, settings: BreathingSettings) -> str | None:
+def _make_one(
+    folder: Path, item: DatalistItem, seed: int, cycle: int, settings: BreathingSettings, digest: str | None
+) -> str | None:
     """Make and write one case; returns what is wrong with its source, None when all is well."""
     try:
         case, gtv = make_breathing_case(load_source(item), seed, cycle, settings)
     except BadSourceError as error:
         return str(error)
-    case.metadata[SOURCE_DIGEST] = _digest(item)
+    case.metadata[SOURCE_DIGEST] = digest
     save_volume(folder / case.case_id / GTV_FILE, gtv, case.grid)
     save_case(folder / case.case_id, case)
     return None

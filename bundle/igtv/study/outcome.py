@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from ..evaluation.patients import by_patient, mean_of_defined
 from ..evaluation.statistics import RESAMPLES, paired_difference, summarise
 from ..evaluation.tables import METRICS_FILE
 
@@ -59,10 +60,8 @@ def choose_rows(rows: Iterable[Row], arm: str, size: int) -> list[Row]:
 
 def per_patient(rows: Iterable[Row], metric: str) -> dict[str, float]:
     """Mean of a metric over the repeats of each patient; NaN repeats are left out."""
-    values: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        values[row["patient"]].append(row[metric])
-    return {patient: _mean(found) for patient, found in sorted(values.items())}
+    rows = list(rows)
+    return by_patient(rows, [row[metric] for row in rows])
 
 
 def arm_summary(rows: Sequence[Row], metric: str, resamples: int = RESAMPLES) -> dict[str, Any]:
@@ -78,7 +77,9 @@ def arm_summary(rows: Sequence[Row], metric: str, resamples: int = RESAMPLES) ->
     return {
         **{key: numbers[key] for key in ("n", "mean", "ci_low", "ci_high", "sd", "median", "interval")},
         "by_seed": {
-            str(number): _mean(list(per_patient([row for row in rows if row["seed"] == number], metric).values()))
+            str(number): mean_of_defined(
+                list(per_patient([row for row in rows if row["seed"] == number], metric).values())
+            )
             for number in sorted({row["seed"] for row in rows})
         },
     }
@@ -115,7 +116,7 @@ def paired_outcome(
     by_seed = {}
     for number in sorted({row["seed"] for row in first}):
         pair = [per_patient([row for row in rows if row["seed"] == number], metric) for rows in (first, second)]
-        by_seed[str(number)] = _mean([pair[0][patient] - pair[1][patient] for patient in pair[0]])
+        by_seed[str(number)] = mean_of_defined([pair[0][patient] - pair[1][patient] for patient in pair[0]])
     return numbers | {"by_seed": by_seed, "left_out": len(tested) - len(values)}
 
 
@@ -169,8 +170,3 @@ def _with_seeds_of(other: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
     if not rows or rows[0]["arm"] not in SEEDLESS:
         return list(rows)
     return [{**row, "seed": seed} for seed in sorted({row["seed"] for row in other}) for row in rows]
-
-
-def _mean(values: Sequence[float]) -> float:
-    defined = [value for value in values if not np.isnan(value)]
-    return float(np.mean(defined)) if defined else float("nan")

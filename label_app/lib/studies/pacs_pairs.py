@@ -15,7 +15,7 @@ from igtv.dicom.errors import DicomError
 from igtv.dicom.pairing import one_pet, pair, pet_candidates
 from igtv.dicom.phases import find_four_d
 from igtv.dicom.series import group_into_series
-from igtv.files import write_json
+from igtv.files import file_state, write_json
 
 from .pacs import Pacs
 from .pacs_listing import Listing, PacsSeries
@@ -151,7 +151,7 @@ class PacsPairs:
 
     def _choice(self) -> dict[str, str]:
         """What a person chose, read anew when the file has changed: every study of a listing asks for it."""
-        mark = _mark(self._chosen)
+        mark = file_state(self._chosen)
         if self._read_choice[0] != mark:
             self._read_choice = mark, {str(ct): str(pet) for ct, pet in _read(self._chosen).items()}
         return self._read_choice[1]
@@ -160,15 +160,6 @@ class PacsPairs:
 def _key(cts: Sequence[PacsSeries], pets: Sequence[PacsSeries]) -> list:
     """What a decision holds for: it is made again when the series of a study change."""
     return sorted([one.uid, one.number_of_objects] for one in (*cts, *pets))
-
-
-def _mark(path: Path) -> tuple[int, int] | None:
-    """Changes when the file does; None where it is not."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 def _read(path: Path) -> dict:
