@@ -6,9 +6,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ..data.datalist import PARTS, Datalist, DatalistItem, read_datalist
+from ..data.datalist import PARTS, Datalist, read_datalist
+from ..data.datalist_item import DatalistItem
+from ..data.patient_folds import deal_to_folds
 from ..files import write_json
 from ..inference.manifest import data_sha256
 from ..processes import worker_count
@@ -164,8 +164,7 @@ def deal(source: Datalist, num_folds: int | None, seed: int) -> dict[str, tuple[
         raise ValueError(f"num_folds is {count}, but {source.path} has only {len(patients)} patient(s) to deal.")
     if count < 2:
         return places
-    order = np.random.RandomState(seed).permutation(len(patients))
-    fold_of = {patients[patient]: position % count for position, patient in enumerate(order)}
+    fold_of = deal_to_folds(patients, count, seed)
     return places | {item.case: ("training", fold_of[item.patient]) for item in items}
 
 

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 
 from ..data.checks import find_problem
-from ..data.datalist import DatalistItem
+from ..data.datalist_item import DatalistItem
 from .grid import Grid
 
 # sine of the largest angle between a grid's axes and the patient's

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.datalist import Datalist, DatalistItem, read_datalist
+from ..data.datalist import Datalist, read_datalist
+from ..data.datalist_item import DatalistItem
 from ..learning.work import CONFIGS_DIR, run_verb
 from ..phantom.dataset import simulate
 from .plan import StudyPlan
