@@ -22,7 +22,7 @@ def test_only_processors_that_may_be_used_count(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("number", [-1, True, "2", 1.0])
 def test_a_wrong_number_is_named(number):
-    with pytest.raises(ValueError, match=f"num_workers is {number!r}: a whole number >= 0"):
+    with pytest.raises(ValueError, match=f"num_workers is {number!r}: a whole number from 0"):
         worker_count(number)
 
 

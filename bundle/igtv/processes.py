@@ -7,6 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 
+from .configuration.whole_numbers import whole_number
+
 
 def usable_processors() -> int:
     """Processors that this process may use; in a container or under a scheduler fewer than the machine has."""
@@ -21,9 +23,7 @@ def worker_count(num_workers: int | None) -> int:
     """
     if num_workers is None:
         return usable_processors()
-    if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0:
-        raise ValueError(f"num_workers is {num_workers!r}: a whole number >= 0 is needed")
-    return num_workers
+    return whole_number("num_workers", num_workers, 0)
 
 
 def process_pool(workers: int, start: Callable[[], object] | None = None) -> ProcessPoolExecutor:

@@ -66,7 +66,7 @@ def test_scores_are_computed_once_per_model_and_only_where_needed(registry, weak
 def test_settings_that_do_not_fit_are_named(tmp_path):
     with pytest.raises(ValueError, match="strategies=.*best.*choose among"):
         run_campaign(tmp_path, tmp_path, tmp_path, tmp_path, strategies=["best"])
-    with pytest.raises(ValueError, match="rounds=0"):
+    with pytest.raises(ValueError, match="rounds is 0"):
         run_campaign(tmp_path, tmp_path, tmp_path, tmp_path, rounds=0)
 
 

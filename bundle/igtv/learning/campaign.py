@@ -13,6 +13,7 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
+from ..configuration.whole_numbers import whole_number
 from ..data.datalist import read_datalist
 from ..evaluation.tables import write_rows
 from ..files import write_json
@@ -185,7 +186,6 @@ def _check(folder: Path, strategies: Sequence[str], rounds: int, cases_per_round
     if unknown or not strategies:
         raise ValueError(f"strategies={list(strategies)}: choose among {', '.join(STRATEGIES)}")
     for name, value in (("rounds", rounds), ("cases_per_round", cases_per_round), ("repeats", repeats)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r}: a whole number from 1 is expected")
+        whole_number(name, value, 1)
     if (folder / TABLE_FILE).exists() or any(folder.glob("*/igtv")):
         raise FileExistsError(f"{folder} holds a campaign already: give a new output_dir")

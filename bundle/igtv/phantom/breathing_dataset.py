@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..configuration.whole_numbers import whole_number
 from ..data.datalist import PARTS, Datalist, read_datalist
 from ..data.datalist_item import DatalistItem
 from ..data.patient_folds import deal_to_folds
@@ -14,7 +15,7 @@ from ..inference.manifest import data_sha256
 from ..processes import worker_count
 from .breathing_case import breathing_case_name, make_breathing_case
 from .breathing_settings import BREATHING_VERSION, BreathingSettings
-from .making import claim_folder, in_parallel, int_setting
+from .making import claim_folder, in_parallel
 from .overview import PICTURED_CASES, save_overview
 from .recipe import DATALIST_FILE, OVERVIEW_FILE, differing_settings
 from .source_case import BadSourceError, load_source
@@ -108,9 +109,9 @@ def simulate_breathing(
     recipe = BreathingRecipe(
         describe_source(source.path),
         tuple(item.case for item in _items(source)),
-        int_setting("cycles_per_case", cycles_per_case, 1),
-        None if num_folds is None else int_setting("num_folds", num_folds, 2),
-        int_setting("seed", seed, 0),
+        whole_number("cycles_per_case", cycles_per_case, 1),
+        None if num_folds is None else whole_number("num_folds", num_folds, 2),
+        whole_number("seed", seed, 0),
         chosen,
     )
     places, workers, folder = deal(source, recipe.num_folds, recipe.seed), worker_count(num_workers), Path(dataset_dir)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from ..configuration.whole_numbers import whole_number
 from .anatomy import Anatomy, draw_anatomy
 from .ct_physics import CtTiming, add_ct_noise, render_ct, time_slices
 from .distractors import Distractor, draw_distractors
@@ -81,8 +82,7 @@ def make_case(seed: int, index: int, settings: PhantomSettings) -> Case:
         The case: a function of the three arguments alone.
     """
     for name, value in (("seed", seed), ("index", index)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-            raise ValueError(f"{name} is {value!r}: a whole number >= 0 is needed.")
+        whole_number(name, value, 0)
     patient = draw_patient(seed, index, settings)
     grid = place_field(stream(seed, settings, index, "field"), settings, patient)
     timing = _draw_timing(stream(seed, settings, index, "ct timing"), settings, grid, patient.breathing)

@@ -5,10 +5,11 @@ import os
 import time
 from pathlib import Path
 
+from ..configuration.whole_numbers import whole_number
 from ..files import write_json
 from ..processes import worker_count
 from .case import make_case
-from .making import claim_folder, in_parallel, int_setting
+from .making import claim_folder, in_parallel
 from .overview import PICTURED_CASES, save_overview
 from .recipe import DATALIST_FILE, OVERVIEW_FILE, Recipe
 from .settings import PhantomSettings
@@ -56,10 +57,10 @@ def simulate(
         FileExistsError: the folder holds something else.
     """
     recipe = Recipe(
-        int_setting("num_cases", num_cases, 1),
-        int_setting("num_testing", num_testing, 0),
-        int_setting("num_folds", num_folds, 1),
-        int_setting("seed", seed, 0),
+        whole_number("num_cases", num_cases, 1),
+        whole_number("num_testing", num_testing, 0),
+        whole_number("num_folds", num_folds, 1),
+        whole_number("seed", seed, 0),
         PhantomSettings.from_mapping({"task": task, **settings}),
     )
     workers = worker_count(num_workers)

@@ -22,13 +22,6 @@ class DatasetRecipe(Protocol):
     def differences(self, found: dict) -> list[str]: ...
 
 
-def int_setting(name: str, value, lowest: int) -> int:
-    """A whole number of at least `lowest`, or a ValueError that names it."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise ValueError(f"{name} is {value!r}: a whole number >= {lowest} is needed.")
-    return value
-
-
 def claim_folder(folder: Path, recipe: DatasetRecipe, overwrite: bool) -> None:
     """Make the folder ours, or say why that cannot be.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from ..configuration.whole_numbers import whole_number
 from ..learning.work import CONFIGS_DIR
 from ..phantom.settings import PhantomSettings
 from .outcome import OUTCOMES
@@ -125,18 +126,18 @@ class StudyPlan:
         for name, lowest in (("sizes", 1), ("breathing_sizes", 1), ("seeds", 0)):
             _check_list(name, getattr(self, name))
             for value in getattr(self, name):
-                _check_count(name, value, lowest)
+                whole_number(name, value, lowest)
         for name in ("sizes", "breathing_sizes"):
             if self.main_size not in getattr(self, name):
                 raise ValueError(f"main_size={self.main_size} is not among {name}={list(getattr(self, name))}")
         if self.breathing_folds is not None:
-            _check_count("breathing_folds", self.breathing_folds, 2)
+            whole_number("breathing_folds", self.breathing_folds, 2)
         for name in ("pretraining", "finetuning", "scratch", "breathing_pretraining"):
-            _check_count(f"{name}_steps", getattr(self, f"{name}_steps"), int(self.recipe.get("epochs", 1)))
+            whole_number(f"{name}_steps", getattr(self, f"{name}_steps"), int(self.recipe.get("epochs", 1)))
         for name in ("pretraining_cases", "pretraining_validation_cases", "validation_cases", "testing_cases"):
-            _check_count(name, getattr(self, name), 1)
+            whole_number(name, getattr(self, name), 1)
         for name in ("calibration_testing_cases", "breathing_validation_patients", "resamples"):
-            _check_count(name, getattr(self, name), 1)
+            whole_number(name, getattr(self, name), 1)
         if self.pool_cases < max(self.sizes):
             raise ValueError(f"pool_cases={self.pool_cases}: sizes={list(self.sizes)} need {max(self.sizes)} at least")
         if self.scratch_steps < self.finetuning_steps:
@@ -219,7 +220,7 @@ class StudyPlan:
         content = json.loads((CONFIGS_DIR / "simulate_breathing.json").read_text(encoding="utf-8"))
         _check_keys("breathing", self.breathing, list(content), OWN_BREATHING)
         for key, lowest in (("seed", 0), ("cycles_per_case", 1)):
-            _check_count(f"breathing#{key}", self.breathing.get(key), lowest)
+            whole_number(f"breathing#{key}", self.breathing.get(key), lowest)
 
     def _check_seeds(self) -> None:
         needed = {"pretraining", "pool", "validation", "testing", "calibration"}
@@ -281,8 +282,3 @@ def _check_keys(name: str, settings: Mapping[str, Any], known: Sequence[str], ow
         if root not in known:
             near = difflib.get_close_matches(root, known, n=1)
             raise ValueError(f"{name}: unknown key '{key}'" + (f", did you mean '{near[0]}'?" if near else ""))
-
-
-def _check_count(name: str, value: Any, lowest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise ValueError(f"{name}={value!r}: a whole number from {lowest} is expected")

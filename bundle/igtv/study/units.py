@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from ..configuration.whole_numbers import whole_number
 from ..files import file_sha256, write_json
 from ..learning.bound_process import start_bound, stop_bound
 from ..learning.work import BUNDLE_DIR
@@ -85,9 +86,7 @@ class UnitRunner:
         self.device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.on_cpu = torch.device(self.device).type == "cpu"
         default = usable_processors() if self.on_cpu else 1
-        self.num_parallel = default if num_parallel is None else num_parallel
-        if isinstance(self.num_parallel, bool) or not isinstance(self.num_parallel, int) or self.num_parallel < 1:
-            raise ValueError(f"num_parallel={num_parallel!r}: a whole number from 1 is expected")
+        self.num_parallel = default if num_parallel is None else whole_number("num_parallel", num_parallel, 1)
         self.own_process = own_process
         self.failures: dict[str, str] = {}
 
