@@ -199,7 +199,9 @@ def test_comparisons_change_one_thing_at_a_time(choices):
 
 
 def test_empty_cells_are_nan(tmp_path):
-    (tmp_path / "metrics.csv").write_text("case,patient,dice,coverage\nc,p,0.5,\n")
+    ends = "dice_superior_end,dice_inferior_end,end_error_superior_mm,end_error_inferior_mm"
+    (tmp_path / "metrics.csv").write_text(f"case,patient,dice,coverage,{ends}\nc,p,0.5,,0.1,,-3,6\n")
     (row,) = read_test(tmp_path, "one", 5, 2)
     assert (row["arm"], row["size"], row["seed"], row["patient"], row["dice"]) == ("one", 5, 2, "p", 0.5)
-    assert np.isnan(row["coverage"])
+    assert np.isnan(row["coverage"]) and np.isnan(row["dice_inferior_end"])
+    assert row["end_distance_mm"] == 3.0  # of the end that has a Dice

@@ -12,7 +12,7 @@ from .outcome import OUTCOMES, TITLES
 from .plan import StudyPlan
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-DIGITS = {"volume_error_percent": 0}
+DIGITS = {"volume_error_percent": 0, "end_distance_mm": 1}
 WITH_MEDIAN = ("volume_error_percent",)  # one organ taken for the tumour outweighs a dozen tumours drawn too small
 
 
