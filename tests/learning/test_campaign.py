@@ -1,11 +1,14 @@
 """The simulated campaign: who chooses, who answers, what is measured, and that no strategy sees another's labels."""
 
 import csv
+from types import SimpleNamespace
 
 import pytest
+from igtv.learning import campaign
 from igtv.learning.campaign import Choice, run_campaign
 from igtv.learning.campaign_curve import save_curve
 from igtv.learning.registry import ModelRegistry
+from igtv.learning.retrain import NothingNew
 from igtv.learning.selection import CaseScore
 from matplotlib.image import imread
 
@@ -47,6 +50,25 @@ def test_every_round_learns_what_its_strategy_chose(phantom_dir, frozen, weak_mo
     assert imread(folder / "campaign.png").shape[2] == 4
     with pytest.raises(FileExistsError, match="new output_dir"):
         run_campaign(folder, **arguments)
+
+
+def test_a_round_of_negatives_teaches_nothing_and_the_next_goes_on(monkeypatch, tmp_path):
+    pool = [{"case": "a", "no_tumour": True}, {"case": "b"}]
+    learned = []
+
+    def cycle(registry, answers, *_):
+        learned.append([case["case"] for case in answers])
+        if all(case.get("no_tumour") for case in answers):
+            raise NothingNew("all labels say that there is no tumour")
+        return SimpleNamespace(number=2, decision={"dice": {"current": 0.2, "candidate": 0.7}, "accepted": True})
+
+    monkeypatch.setattr(campaign, "run_cycle", cycle)
+    choice = SimpleNamespace(strategy="first", seed=0, pool={case["case"]: case for case in pool})
+    choice.next = lambda model, labelled, count, number: [name for name in "ab" if name not in labelled][:count]
+    registry = SimpleNamespace(current=lambda: None)
+    rows = list(campaign._rounds(choice, registry, None, tmp_path, None, rounds=5, count=1))
+    assert learned == [["a"], ["a", "b"]]
+    assert [(row["round"], row["labels"], row["dice"]) for row in rows] == [(0, 0, 0.2), (2, 2, 0.7)]
 
 
 def test_scores_are_computed_once_per_model_and_only_where_needed(registry, weak_model, monkeypatch):

@@ -92,6 +92,17 @@ def test_what_one_arm_lacks_does_not_count_for_the_other():
     assert found["by_seed"] == {"0": 0.0, "1": 0.0}
 
 
+def test_a_value_that_one_arm_lacks_does_not_count_for_the_other():
+    """Where nothing is drawn there is no distance of the ends; the other arm's distance of that test has no partner."""
+    one = rows_of("one", {0: [3.0, 5.0], 1: [9.0, 5.0]})
+    two = [{**row, "arm": "two"} for row in one]
+    two[2] = {**two[2], "end_distance_mm": float("nan")}  # seed 1 of p0
+    assert paired_outcome(one, two, "end_distance_mm", 200)["mean_difference"] == 0.0
+    found = paired_outcome(two, one, "end_distance_mm", 200)
+    assert found["by_seed"] == {"0": 0.0, "1": 0.0} and (found["n"], found["left_out"]) == (2, 0)
+    assert paired_outcome(one, two, "dice", 200)["n"] == 2
+
+
 def test_the_median_tells_whether_a_few_patients_make_the_mean():
     first, second = rows_of("one", {0: [0.5, 0.5, 0.9]}), rows_of("two", {0: [0.5, 0.6, 0.3]})
     found = paired_outcome(first, second, "dice", 200)

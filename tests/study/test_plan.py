@@ -45,6 +45,9 @@ def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
         ({"breathing": {"seed": 1, "cycles_per_case": 1, "amplitude_mm": 1}}, "did you mean 'amplitude_"),
         ({"phantom_settings": {"spacing": 2}}, "phantom_settings: unknown key 'spacing'"),
         ({"recipe": {"epochs": 2, "val_interval": 1}}, "the last weights are taken"),
+        ({"pretraining_settings": {"epochs": 20}}, "pretraining_settings: val_interval must not be less than epochs"),
+        ({"recipe": {"val_interval": 2}}, "recipe: val_interval must not be less than epochs"),  # train.json has 8
+        ({"tuning": {"scratch": [{}], "pretrained": [{}], "moved": [{}]}}, "tuning#seed is None"),
         ({"recipe": {"samples_per_epoch": 2}}, "the study itself sets 'samples_per_epoch'"),
         ({"expected": {"zero_shot": [0, 1]}}, "expected needs"),
         ({"scratch_steps": 2, "finetuning_steps": 4}, "must not get less"),
@@ -57,6 +60,8 @@ def test_the_shipped_full_study_is_the_one_that_was_announced(choices):
             {"hypotheses": [RULE | {"first": "pretrained_unet"}]},
             "'pretrained_unet' is no arm",
         ),
+        ({"hypotheses": [RULE | {"second": "perfect_gtv"}]}, "'perfect_gtv' is no arm to decide on"),
+        ({"hypotheses": [RULE | {"control": "margin_rectified_B"}]}, "'margin_rectified_B' has no validation"),
         ({"hypotheses": [RULE | {"metric": "dise"}]}, "metric 'dise' is not among dice, "),
         ({"hypotheses": [RULE | {"no_loss_metric": "dice"}]}, "go together"),
         ({"hypotheses": [RULE | {"hopped": 0.1}]}, "unknown key 'hopped'"),
@@ -193,3 +198,22 @@ def test_size_of_the_full_study_with_patients(choices, tmp_path):
     trained = 3 * 2 * 3 * 3 + 3  # starts, networks, seeds and sizes; the long control
     assert both["tested_cases"] - alone["tested_cases"] == 3 * (trained * 44 + 6 * (2 * 44 + 5))
     assert both["trainings"] - alone["trainings"] == 3 * (12 + trained + 12)
+
+
+def test_cost_is_reckoned_also_where_more_is_labelled_than_the_known_patients_have(choices, tmp_path):
+    """33 patients less 16 tested and 5 validating are 12, one patient too few for n = 13; the report still comes."""
+    plan = plan_from(choices("full", breathing_sizes=[10, 13], breathing_folds=2))
+    folds = breathing_branches(plan, placeholder_patients(plan, 33, 16), tmp_path)
+    phantom = Branch("A", plan, placeholder_phantom(plan), tmp_path, plan.sizes, plan.recipe)
+    assert len(folds[0].data.pool) == 13 and study_size(plan, [phantom, *folds])["trainings"] > 0
+
+
+def test_pretrainings_of_a_network_hold_what_its_settings_are_tuned_from(choices, tmp_path):
+    """`cipa_B` takes the settings of the main networks, tuned from their own GTV models; it is never moved."""
+    plan = plan_from(choices("full"))
+    branch = Branch("A", plan, placeholder_phantom(plan), tmp_path, plan.sizes, plan.recipe)
+    made = {unit.name for unit in branch.pretrainings(["cipa_B"])}
+    assert made == {f"A/pretraining/{name}/seed0" for name in ("cipa_B", "rectified_B", "rectified_none")}
+    candidates = [branch.candidate(*key) for key in branch.candidates(["cipa_B"])]
+    assert {need.name for unit in candidates for need in unit.needs} <= made
+    assert not any("moved" in unit.name for unit in candidates)

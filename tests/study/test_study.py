@@ -9,7 +9,7 @@ import pytest
 from igtv.files import write_json
 from igtv.locks import locked
 from igtv.study import units
-from igtv.study.data import breathing_data
+from igtv.study.data import breathing_data, check_patients
 from igtv.study.plan import plan_from
 from igtv.study.registration import NotRegistered
 from igtv.study.study import STAGES, run_study
@@ -98,13 +98,17 @@ def test_a_second_run_reads_only_and_a_changed_one_is_refused(finished, study_ch
 
     monkeypatch.setattr(units, "do_unit", never)
     again = run_study(folder, STAGES, accept_calibration=True, **MACHINE, **study_choices)
-    assert again["data"]["A"]["arms"] == findings["data"]["A"]["arms"]
+    assert json.dumps(again["data"]["A"]["arms"]) == json.dumps(findings["data"]["A"]["arms"])  # with NaN among them
     changed = study_choices | {"scratch_steps": 4}
     with pytest.raises(NotRegistered, match="plan.scratch_steps: 2 -> 4"):
         run_study(folder, ["arms"], **MACHINE, **changed)
     for stages, message in ((["all"], "stages=.'all'.: give a list"), ("data", "stages='data': give a list, such as")):
         with pytest.raises(ValueError, match=message):
             run_study(folder, stages, **MACHINE, **study_choices)
+    with pytest.raises(ValueError, match=r"run_sizes is 2: a list is needed, such as \[1\]"):
+        run_study(folder, ["arms"], run_sizes=2, **MACHINE, **study_choices)
+    with pytest.raises(ValueError, match="run_architectures is 'rectified_B': a list is needed"):
+        run_study(folder, ["arms"], run_architectures="rectified_B", **MACHINE, **study_choices)
     with pytest.raises(ValueError, match=r"run_sizes=\[3\]: planned are \[1, 2\]"):
         run_study(folder, ["arms"], run_sizes=[3], **MACHINE, **study_choices)
     with pytest.raises(ValueError, match="run_architectures=.'cipa'.: planned are .'rectified_B'"):
@@ -147,6 +151,17 @@ def test_patients_are_looked_at_before_anything_is_made(tmp_path, study_choices,
     with pytest.raises(ValueError, match="2 patients to learn from and 2 to test on; 1 validate .* up to 1 can be"):
         run_study(study, STAGES, patients_dir=source, **MACHINE, **study_choices)
     assert not study.exists()
+
+
+def test_patients_of_one_list_are_dealt_before_they_are_counted(tmp_path, choices):
+    """Five folds, of which the first is tested on: of five patients one."""
+    items = [
+        {"ct": f"{name}/ct.nii.gz", "pet": f"{name}/pet.nii.gz", "label": f"{name}/gtv.nii.gz"} for name in "abcde"
+    ]
+    write_json(tmp_path / "dataset.json", {"training": items})
+    check_patients(plan_from(choices(breathing_sizes=[1, 2], breathing_validation_patients=2)), tmp_path)
+    with pytest.raises(ValueError, match="4 patients to learn from and 1 to test on"):
+        check_patients(plan_from(choices(breathing_sizes=[1, 2], breathing_validation_patients=3)), tmp_path)
 
 
 def test_one_process_at_a_time_works_on_a_study(tmp_path, study_choices):

@@ -108,6 +108,16 @@ def test_a_failure_is_named_and_the_others_go_on(cases, tmp_path):
     assert "none.nii.gz" in runner.failures["A/bad"] and "needs A/bad" in runner.failures["A/after"]
 
 
+def test_a_training_that_diverges_is_a_failure_too(cases, tmp_path, monkeypatch):
+    def diverge(folder):
+        raise FloatingPointError("the gradient is nan")
+
+    monkeypatch.setattr(units, "do_unit", diverge)
+    runner = UnitRunner(tmp_path, [], "cpu", own_process=False)
+    assert runner.run([threshold_unit(cases)], "test") == [None]
+    assert "the gradient is nan" in runner.failures["A/test/threshold"]
+
+
 def test_processes_of_their_own(cases, tmp_path, monkeypatch):
     """One does its work, one is killed by the system."""
     killed = threshold_unit(cases, "A/killed")

@@ -1,8 +1,9 @@
 """Breathing put into training samples: a GTV case becomes an IGTV one, with another motion every time it is drawn.
 
-Everything in the slab moves along the body axis as one: PET is the average over the cycle, the label every place the
-tumour visits, the CT stays at the phase it was taken in. That is coarser than `phantom.breathing_case`, which bends the
-tissue and makes a data set once, and costs a few milliseconds a sample.
+Everything in the slab moves along the body axis as one: PET, cut at the highest SUV that the network sees, is the
+average over the cycle, the label every place the tumour visits, the CT stays at the phase it was taken in. That is
+coarser than `phantom.breathing_case`, which bends the tissue and makes a data set once, and costs a few milliseconds a
+sample.
 """
 
 from collections.abc import Sequence

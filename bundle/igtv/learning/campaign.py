@@ -25,7 +25,7 @@ from .frozen_set import FrozenSet
 from .gate import GateRule
 from .model_version import ModelVersion
 from .registry import ModelRegistry
-from .retrain import CycleSettings, run_cycle
+from .retrain import CycleSettings, NothingNew, run_cycle
 from .selection import STRATEGIES, CaseScore, score_case, select
 from .session import FROZEN_DIR, WORK_DIR, labelled_cases, open_frozen_set
 from .work import BUNDLE_DIR
@@ -78,7 +78,7 @@ def run_campaign(
 
     Raises:
         FileExistsError: the folder holds a campaign already.
-        ValueError: an unknown strategy, or nothing to choose from.
+        ValueError: an unknown strategy, nothing to choose from, or nothing to learn from in any round.
     """
     folder = Path(output_dir)
     _check(folder, strategies, rounds, cases_per_round, repeats)
@@ -107,6 +107,8 @@ def run_campaign(
                     bar.update(row["round"] > 0)
                     _write(folder, rows)
                 start = start or known_evaluation(registry, first, frozen, finetuning)
+    if not rows:
+        raise NothingNew(f"in {rounds} round(s) no strategy chose a case with a tumour: give more cases_per_round")
     logger.info("campaign of %d strategies: %s and %s", len(strategies), folder / TABLE_FILE, folder / CURVE_FILE)
     return rows
 
@@ -145,18 +147,24 @@ class Choice:
 
 
 def _rounds(choice: Choice, registry, frozen: FrozenSet, home: Path, cycle: CycleSettings, rounds: int, count: int):
-    """Rows of one campaign, round 0 (no label) first."""
+    """Rows of one campaign, round 0 (no label) first; none of a round whose labels teach nothing."""
     labelled: list[str] = []
+    row = {"strategy": choice.strategy, "seed": choice.seed}
+    nothing_yet = True
     for number in range(1, rounds + 1):
         chosen = choice.next(registry.current(), labelled, count, number)
         if not chosen:
             return
         labelled += chosen
         answers = [choice.pool[name] for name in labelled]
-        version = run_cycle(registry, answers, frozen, home / WORK_DIR, cycle)
+        try:
+            version = run_cycle(registry, answers, frozen, home / WORK_DIR, cycle)
+        except NothingNew as error:  # such as negatives alone: the next round adds to them
+            logger.warning("%s, seed %d, round %d: %s", choice.strategy, choice.seed, number, error)
+            continue
         dice = version.decision["dice"]
-        row = {"strategy": choice.strategy, "seed": choice.seed}
-        if number == 1:
+        if nothing_yet:
+            nothing_yet = False
             yield row | _numbers(0, [], [], None, dice["current"], dice["current"])
         after = dice["candidate"] if version.decision["accepted"] else dice["current"]
         yield row | _numbers(number, labelled, chosen, version, dice["candidate"], after)

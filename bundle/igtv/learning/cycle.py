@@ -73,7 +73,7 @@ def work_here(plan: Mapping[str, Any], progress: ProgressFile) -> None:
     """
     try:
         do_work(plan, progress.update)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
         raise CycleFailed(f"the training failed: {error}") from error
 
 

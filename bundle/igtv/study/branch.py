@@ -86,7 +86,7 @@ class Branch:
         )
 
     def pretrainings(self, architectures: Iterable[str] | None = None) -> list[Unit]:
-        """Trainings on the GTV cases, of some architectures or of all."""
+        """Trainings on the GTV cases, of some architectures or of all, and those that their tuning starts from."""
         names = self.plan.architectures if architectures is None else architectures
         units = [
             self.pretraining(name, seed, init == MOVED)
@@ -95,6 +95,7 @@ class Branch:
             if init not in SCRATCH
             for seed in self.plan.seeds
         ]
+        units += [need for candidate in self.candidates(names) for need in self.candidate(*candidate).needs]
         return list({unit.name: unit for unit in units}.values())
 
     def arm(self, cell: Cell, settings: Mapping[str, Any]) -> Unit:
@@ -202,8 +203,7 @@ class Branch:
         return [
             (init, architecture, number)
             for init in TRAINED
-            for architecture in dict.fromkeys(tuned for name in names for tuned in self.tuned_with(name))
-            if init in self.plan.starts(architecture)
+            for architecture in self.tuned_for(init, names)
             for number in range(len(self.plan.tuning[init]))
             if len(self.plan.tuning[init]) > 1
         ]
@@ -217,6 +217,11 @@ class Branch:
         foreign = [name for name, content in self.plan.architectures.items() if content.get("overlay") is not None]
         ours = [name for name in self.plan.main_architectures if name not in foreign]
         return [architecture] if architecture in foreign or not ours else ours
+
+    def tuned_for(self, init: str, architectures: Iterable[str]) -> list[str]:
+        """Architectures that are tuned for a start so that some architectures have their settings of it."""
+        asked = [name for name in architectures if init in self.plan.starts(name)]
+        return list(dict.fromkeys(tuned for name in asked for tuned in self.tuned_with(name)))
 
     @property
     def gtv_saw_the_pool(self) -> bool:

@@ -104,10 +104,11 @@ def placeholder_patients(plan: StudyPlan, patients: int, tested: int) -> list[St
 
     Args:
         plan: of that study.
-        patients: with a GTV.
+        patients: with a GTV; as many more are reckoned with as the plan needs to label.
         tested: of them, with each fold (in a cross-validation all are tested in the end).
     """
-    pool = _numbered("pool", patients - tested - plan.breathing_validation_patients)
+    left = patients - tested - plan.breathing_validation_patients
+    pool = _numbered("pool", max(left, *plan.breathing_sizes))
     fold = StudyData(
         pretraining=pool,  # the static contours of the same patients
         pretraining_validation=[],

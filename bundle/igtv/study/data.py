@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..data.datalist import Datalist, read_datalist
+from ..data.datalist import PARTS, Datalist, read_datalist
 from ..data.datalist_item import DatalistItem
 from ..learning.work import CONFIGS_DIR, run_verb
+from ..phantom.breathing_dataset import deal
 from ..phantom.dataset import simulate
 from .plan import StudyPlan
 
@@ -198,7 +199,7 @@ def _tested_patients(plan: StudyPlan, made: Datalist, patients: Sequence[str]) -
     """Patients to test on, of every fold."""
     folds = plan.breathing_folds
     if folds is None:
-        return [{item.patient for item in _held_out(made)} & set(patients)]
+        return [_held_out(made, plan.breathing["seed"]) & set(patients)]
     order = np.random.default_rng([plan.breathing["seed"], folds]).permutation(len(patients))
     return [{patients[index] for index in order[fold::folds]} for fold in range(folds)]
 
@@ -225,9 +226,12 @@ def _split(
     )
 
 
-def _held_out(source) -> list[DatalistItem]:
-    apart = [*source.validation, *source.testing]
-    return apart or [item for item in source.training if item.fold == 0]
+def _held_out(listing: Datalist, seed: int) -> set[str]:
+    """Patients kept apart by a datalist: its other lists, or fold 0, which a single list without folds is dealt to."""
+    places = deal(listing, None, seed)
+    items = {item.case: item for part in PARTS for item in getattr(listing, part)}
+    apart = {case for case, (part, _) in places.items() if part != "training"}
+    return {items[case].patient for case in apart or {case for case, (_, fold) in places.items() if fold == 0}}
 
 
 def _licence(datalist: Path) -> str:

@@ -111,7 +111,7 @@ def paired_outcome(
     """Mean of first - second over patients, with its 95 % interval and the difference of every common seed.
 
     What both arms have counts: a patient's difference is between the means over the seeds with which both were tested
-    on that patient.
+    on that patient, and over the cases in which both have a value.
 
     Args:
         first, second: rows of two arms at one size. An arm of `SEEDLESS` is set against all seeds of the other.
@@ -126,13 +126,15 @@ def paired_outcome(
         ValueError: no patient was tested by both with a common seed.
     """
     tested = {row["patient"] for row in (*first, *second)}
-    first, second = _common(first, second)
+    first, second = _defined_in_both(*_common(first, second), metric)
     if not first:
         raise ValueError("the two arms have no seed and patient in common")
     values, others = per_patient(first, metric), per_patient(second, metric)
     numbers = paired_difference(list(values.values()), list(others.values()), resamples=resamples)
     differences = [values[patient] - others[patient] for patient in values]
-    numbers |= {"median_difference": float(np.nanmedian(differences)), **few_patients_interval(differences)}
+    defined = [value for value in differences if not np.isnan(value)]
+    numbers |= {"median_difference": float(np.median(defined)) if defined else float("nan")}
+    numbers |= few_patients_interval(differences)
     by_seed = {}
     for number in sorted({row["seed"] for row in first}):
         pair = [per_patient([row for row in rows if row["seed"] == number], metric) for rows in (first, second)]
@@ -183,6 +185,17 @@ def _common(first: Sequence[Row], second: Sequence[Row]) -> tuple[list[Row], lis
     first, second = _with_seeds_of(second, first), _with_seeds_of(first, second)
     common = set.intersection(*({(row["patient"], row["seed"]) for row in rows} for rows in (first, second)))
     return tuple([row for row in rows if (row["patient"], row["seed"]) in common] for rows in (first, second))
+
+
+def _defined_in_both(first: Sequence[Row], second: Sequence[Row], metric: str) -> tuple[list[Row], list[Row]]:
+    """The rows with NaN where the other arm has NaN for the same case and seed: means of other cases are no pair."""
+    both = (first, second)
+    lacking = {_test_of(row) for rows in both for row in rows if np.isnan(row[metric])}
+    return tuple([{**row, metric: float("nan")} if _test_of(row) in lacking else row for row in rows] for rows in both)
+
+
+def _test_of(row: Row) -> tuple[str, int]:
+    return row["case"], row["seed"]
 
 
 def _with_seeds_of(other: Sequence[Row], rows: Sequence[Row]) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import Any
 from ..configuration.whole_numbers import whole_number
 from ..learning.work import CONFIGS_DIR
 from ..phantom.settings import PhantomSettings
-from .outcome import OUTCOMES
+from .outcome import OUTCOMES, SEEDLESS
 
 SCALES = ("full", "small")
 # what the study itself sets in a training, so that no key may
@@ -200,9 +200,15 @@ class StudyPlan:
                 raise ValueError(f"{where} lacks '{key}'")
             for key in sorted(set(rule) - RULE_KEYS - MORE_RULE_KEYS):
                 raise ValueError(f"{where}: unknown key '{key}'; there are {sorted(RULE_KEYS | MORE_RULE_KEYS)}")
+            known = [arm for arm in self.arms() if arm not in SEEDLESS]  # those are of Data B alone, and have one test
             for side in (side for side in RULE_ARMS if side in rule):
-                if rule[side] not in self.arms():
-                    raise ValueError(f"{where}: {rule[side]!r} is no arm; arms are {self.arms()}")
+                if rule[side] not in known:
+                    raise ValueError(f"{where}: {rule[side]!r} is no arm to decide on; there are {known}")
+            for side in (side for side in ("second", "control") if rule.get("control")):
+                if split_arm(rule[side])[0] not in (*SCRATCH, *TRAINED):
+                    raise ValueError(
+                        f"{where}: {rule[side]!r} has no validation to choose between second and control by"
+                    )
             for key in (key for key in ("metric", "no_loss_metric") if key in rule):
                 if rule[key] not in OUTCOMES:
                     raise ValueError(f"{where}: {key} {rule[key]!r} is not among {', '.join(OUTCOMES)}")
@@ -230,29 +236,29 @@ class StudyPlan:
             )
         if len(set(self.phantom_seeds.values())) < len(needed):
             raise ValueError(f"phantom_seeds={dict(self.phantom_seeds)}: two data sets would share their patients")
-        if self.tuning.get("seed") in self.seeds:
+        whole_number("tuning#seed", self.tuning.get("seed"), 0)
+        if self.tuning["seed"] in self.seeds:
             raise ValueError(f"tuning seed {self.tuning['seed']} is among seeds={list(self.seeds)}: give it its own")
 
     def _check_settings(self) -> None:
-        known = set()
+        known, defaults = set(), {}
         for name in ("train.json", "finetune.json"):
             content = json.loads((CONFIGS_DIR / name).read_text(encoding="utf-8"))
             known |= {key.lstrip("+").split("#")[0] for key in content}
+            defaults = {key: content[key] for key in ("epochs", "val_interval") if key in content} | defaults
         missing = [kind for kind in TRAINED if kind not in self.tuning]
         if missing:
             raise ValueError(f"tuning has no candidates of {', '.join(missing)}: give a list, [{{}}] for no change")
         candidates = {f"tuning[{kind!r}]": entry for kind in TRAINED for entry in self.tuning.get(kind, ())}
-        named = {
-            name: getattr(self, name)
-            for name in (*(f"{kind}_settings" for kind in ("pretraining", "moved", "finetuning", "scratch")), "recipe")
-        }
-        named |= candidates | {"breathing_recipe": self.breathing_recipe}
+        kinds = (f"{kind}_settings" for kind in ("pretraining", "moved", "finetuning", "scratch"))
+        named = {name: getattr(self, name) for name in ("recipe", "breathing_recipe", *kinds)} | candidates
         for name, settings in named.items():
             _check_keys(name, settings, sorted(known), OWN_SETTINGS)
-        for name, recipe in (("recipe", self.recipe), ("breathing_recipe", {**self.recipe, **self.breathing_recipe})):
+        for name, settings in named.items():
             # the best epoch would be another rule than the last weights, and of `moved`, whose validation does not
             # breathe, an early one
-            if recipe.get("val_interval", 1) < recipe.get("epochs", 1):
+            merged = {**defaults, **self.recipe, **settings}
+            if merged["val_interval"] < merged["epochs"]:
                 raise ValueError(f"{name}: val_interval must not be less than epochs: the last weights are taken")
 
 

@@ -194,8 +194,10 @@ def _cost(findings: Findings) -> dict[str, Any]:
     }
     plan = findings.full_plan
     phantom = Branch(PHANTOM, plan, placeholder_phantom(plan), runner.folder, plan.sizes, plan.recipe)
-    tested = PATIENTS_KEPT_APART if plan.breathing_folds is None else PATIENTS // plan.breathing_folds
-    real = breathing_branches(plan, placeholder_patients(plan, PATIENTS, tested), runner.folder)
+    real = [branch for branch in findings.branches if branch.letter == BREATHING and plan is findings.plan]
+    if not real:
+        tested = PATIENTS_KEPT_APART if plan.breathing_folds is None else PATIENTS // plan.breathing_folds
+        real = breathing_branches(plan, placeholder_patients(plan, PATIENTS, tested), runner.folder)
     full = {}
     for name, branches in (("A", [phantom]), ("A and B", [phantom, *real])):
         size = study_size(plan, branches)

@@ -149,6 +149,8 @@ class Study:
         """
         planned = sorted({*self.plan.sizes, *self.plan.breathing_sizes}), list(self.plan.architectures)
         for key, wanted, known in zip(("sizes", "architectures"), (sizes, architectures), planned, strict=True):
+            if wanted is not None and (isinstance(wanted, str) or not isinstance(wanted, Sequence)):
+                raise ValueError(f"run_{key} is {wanted!r}: a list is needed, such as {known[:1]}")
             if wanted is not None and (not wanted or not set(known).issuperset(wanted)):
                 raise ValueError(f"run_{key}={list(wanted)}: planned are {known}; null runs them all")
         self._sizes = set(planned[0] if sizes is None else sizes)

@@ -32,9 +32,9 @@ def run_tuning(branch: Branch, runner: UnitRunner, architectures: Sequence[str])
     table: dict[str, Any] = dict(load_json(_path(branch)) or {})
     for init in TRAINED:
         candidates = branch.plan.tuning[init]
-        tuned = list(dict.fromkeys(name for asked in architectures for name in branch.tuned_with(asked)))
+        tuned = branch.tuned_for(init, architectures)
         dice = {name: [_dice(results.get((init, name, k))) for k in range(len(candidates))] for name in tuned}
-        for name in (name for name in tuned if init in branch.plan.starts(name)):
+        for name in tuned:
             together = branch.tuned_with(name)
             if any(result is None for key, result in results.items() if key[0] == init and key[1] in together):
                 continue  # one of the candidates failed: the choice waits until all of them have been seen

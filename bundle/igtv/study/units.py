@@ -162,7 +162,7 @@ class UnitRunner:
                 try:
                     do_unit(self._prepare(unit))
                     self._conclude(unit, time.monotonic() - start)
-                except (ValueError, OSError, RuntimeError) as error:
+                except Exception as error:  # as of a process of its own: the other units are not to be lost
                     self._fail(unit, f"{type(error).__name__}: {error}")
             bar.update()
 

@@ -31,6 +31,7 @@ class GradientClipping:
         if engine.scaler is None and not torch.isfinite(norm):  # the scaler skips such a step by itself
             raise FloatingPointError(
                 f"the gradient is {float(norm)} in epoch {engine.state.epoch}, iteration {engine.state.iteration}: the "
-                "step would make all weights NaN. Go on from the last checkpoint with --resume True and a lower "
-                "learning_rate in a new run, or look for extreme values in the images"
+                "step would make all weights NaN. Start a new run in another output_dir with a lower learning_rate "
+                "(`training` goes on from the last epoch with --model_path <this output_dir>/checkpoint.pt), or look "
+                "for extreme values in the images"
             )
