@@ -63,8 +63,8 @@ def test_annotation_server_reads_a_volume_network_with_one_label(metadata):
 
 
 def test_files_the_zoo_asks_for(bundle_copy, bundle_dir):
-    """Exact names; the copy has the weights, an untrained network's where none are committed yet."""
-    for name in ("LICENSE", "configs/metadata.json", "configs/inference.json", "models/model.pt"):
+    """Exact names."""
+    for name in ("LICENSE", "configs/metadata.json", "configs/inference.json", "models/model.pt", "models/gtv.pt"):
         assert (bundle_copy / name).is_file(), name
     assert "Apache License" in (bundle_dir / "LICENSE").read_text()
     assert not list(bundle_dir.glob("large_files.*"))  # nothing is fetched from elsewhere

@@ -1,4 +1,4 @@
-"""Simulated clicks on the real validation patients, on what the shipped model proposes for them."""
+"""Simulated clicks on the real validation patients, on what the shipped GTV model proposes for them."""
 
 import json
 
@@ -21,7 +21,7 @@ def patients(shared_dir, bundle_dir):
     folder = shared_dir / "data" / "petct_gtv"
     listed = json.loads((folder / "dataset.json").read_text())["validation"]
     segmenter = CaseSegmenter(bundle_dir, "cpu")
-    model = bundle_dir / "models" / "model.pt"
+    model = bundle_dir / "models" / "gtv.pt"
     found = {}
     for item in listed:
         proposal = segmenter.segment(model, folder / item["ct"], folder / item["pet"])

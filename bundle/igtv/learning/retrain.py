@@ -35,7 +35,7 @@ class CycleSettings:
     """How a cycle learns and decides.
 
     Attributes:
-        start_from: "pretrained": every candidate starts from the pre-trained weights and learns from all its cases;
+        start_from: "pretrained": every candidate starts from the first version and learns from all its cases;
             "current": it goes on from the current model.
         replay_cases: earlier cases to learn from again; None: all.
         pretraining_cases: cases of the pre-training to mix in.
@@ -66,7 +66,6 @@ def run_cycle(
     frozen: FrozenSet,
     work_dir: str | Path,
     settings: CycleSettings | None = None,
-    pretrained: ModelVersion | None = None,
     pretraining: Sequence[Mapping[str, Any]] = (),
     progress: ProgressFile | None = None,
     stop: threading.Event | None = None,
@@ -81,7 +80,6 @@ def run_cycle(
         frozen: patients that no training sees.
         work_dir: folder for the cycle's files, which go with it; one cycle at a time.
         settings: how to learn and decide.
-        pretrained: weights where fine-tuning starts; None: the registry's first version.
         pretraining: labelled cases of the pre-training, for `pretraining_cases`.
         progress: file that says where the cycle stands.
         stop: set it to end the cycle.
@@ -97,7 +95,7 @@ def run_cycle(
         CycleUnderWay: another cycle is under way.
     """
     settings, progress = settings or CycleSettings(), progress or ProgressFile(None)
-    pretrained = pretrained or registry.version(1)
+    pretrained = registry.version(1)
     with cycle_folder(Path(work_dir)) as folder, _told(progress):
         started = time.monotonic()
         current, versions = registry.current(), registry.versions()

@@ -19,7 +19,7 @@ def create_infers(app: Any) -> dict[str, InferTask]:
     app.proposals = Proposals(CaseSegmenter(app.bundle_dir, app.options.device or None), app.network)
     return {
         "igtv": AutomaticTask(app, "igtv", "igtv", "Proposes the IGTV on PET/CT"),
-        "gtv": AutomaticTask(app, "gtv", "gtv", "Proposes the GTV on PET/CT with the pre-trained model"),
+        "gtv": AutomaticTask(app, "gtv", "gtv", "Proposes the GTV on PET/CT, as the CT shows it"),
         "igtv_clicks": ClickTask(app, "igtv", "igtv", "Corrects the IGTV by clicks inside and outside", by_clicks),
         "igtv_end_slices": ClickTask(
             app,

@@ -17,7 +17,6 @@ from ..server.background import BackgroundWork, Stopped
 from ..server.errors import RequestError
 from .labelled_cases import labelled_cases, open_frozen_set, under_frozen_names
 from .models import FINE_TUNED
-from .models import PRETRAINED as PRETRAINED_MODEL
 
 PROGRESS_FILE, FROZEN_DIR, WORK_DIR = "progress.json", "frozen", "work"
 STARTS = (PRETRAINED, CURRENT)
@@ -187,7 +186,6 @@ class LearningLoop:
                 frozen,
                 self.folder / WORK_DIR,
                 settings,
-                pretrained=self.app.models[PRETRAINED_MODEL].current(),
                 progress=progress,
                 stop=self._stop,
                 user=user,

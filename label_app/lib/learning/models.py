@@ -6,13 +6,14 @@ from igtv.learning.registry import ModelRegistry
 
 PRETRAINED = "gtv"
 FINE_TUNED = "igtv"
+SHIPPED = {PRETRAINED: "gtv.pt", FINE_TUNED: "model.pt"}
 
 
 def open_models(app) -> dict[str, ModelRegistry]:
-    """Registries by name: the pre-trained GTV model, and the one that learns from the labels.
+    """Registries by name: the GTV model, and the IGTV model, which learns from the labels.
 
-    Both start from the shipped checkpoint, or the one of the option `pretrained_model`. Its card names what it was
-    trained on, so the second one is called a GTV model until a fine-tuned version has been accepted.
+    Each starts from the checkpoint shipped for it, or both from the one of the option `pretrained_model`. A card names
+    what its model was trained on.
 
     Args:
         app: has `folders.models`, `bundle_dir` and `options.pretrained_model`.
@@ -22,14 +23,14 @@ def open_models(app) -> dict[str, ModelRegistry]:
         ValueError: the data folder began with another checkpoint than the option names.
     """
     given = app.options.pretrained_model
-    start = Path(given) if given else app.bundle_dir / "models" / "model.pt"
-    if given and not start.is_file():
-        raise FileNotFoundError(f"pretrained_model {start} does not exist: give the path of a checkpoint")
-    registries = {name: ModelRegistry(app.folders.models, name) for name in (PRETRAINED, FINE_TUNED)}
-    registries[PRETRAINED].seed(start, f"given as {start.name}" if given else "shipped with the bundle")
-    registries[FINE_TUNED].seed(start, "the pre-trained model, where fine-tuning starts")
-    if given:
-        _refuse_another_start(registries[PRETRAINED], start)
+    if given and not Path(given).is_file():
+        raise FileNotFoundError(f"pretrained_model {given} does not exist: give the path of a checkpoint")
+    registries = {name: ModelRegistry(app.folders.models, name) for name in SHIPPED}
+    for name, registry in registries.items():
+        start = Path(given) if given else app.bundle_dir / "models" / SHIPPED[name]
+        registry.seed(start, f"given as {start.name}" if given else "shipped with the bundle")
+        if given:
+            _refuse_another_start(registry, start)
     return registries
 
 

@@ -12,6 +12,7 @@ from igtv.inference.case_segmenter import CaseProposal
 from igtv.inference.ct_grid import pet_on_ct_grid
 from igtv.learning.registry import ModelRegistry
 from lib.infer.tasks import create_infers
+from lib.learning.models import SHIPPED
 from lib.paths import DataFolders
 from lib.server.network_queue import NetworkQueue
 from lib.studies.local_datastore import PairedLocalDatastore
@@ -79,8 +80,8 @@ def app(tmp_path, studies_made, bundle_dir):
     shutil.copytree(studies_made, studies)
     folders = DataFolders(studies / "igtv").make()
     registries = {name: ModelRegistry(folders.models, name) for name in ("gtv", "igtv")}
-    for registry in registries.values():
-        registry.seed(bundle_dir / "models" / "model.pt", "shipped")
+    for name, registry in registries.items():
+        registry.seed(bundle_dir / "models" / SHIPPED[name], "shipped")
     datastore = PairedLocalDatastore(studies, folders.root)
     made = SimpleNamespace(
         studies=studies,

@@ -93,7 +93,7 @@ def test_models_are_named_for_what_they_were_trained_on(app):
     info = app.infers["igtv"].info()
     assert info["type"] == "segmentation" and info["labels"] == {"igtv": 1}
     assert "sarcoma" in info["description"] and "version 1" in info["description"]
-    assert info["model"]["task"] == "gtv"  # until a fine-tuned version is accepted
+    assert info["model"]["task"] == "igtv"
     assert app.infers["gtv"].info()["labels"] == {"gtv": 1}
     assert next(iter(app.infers)) == "igtv"  # Slicer runs the first on a new case
     _, params = infer(app, "gtv", "RAS")

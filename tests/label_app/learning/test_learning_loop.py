@@ -114,9 +114,9 @@ def test_stand_in_is_as_the_datastore(unlike_datastore):
     assert unlike_datastore(Datastore) == []
 
 
-def test_both_models_start_from_the_shipped_weights(app):
+def test_each_model_starts_from_its_shipped_weights(app):
     gtv, igtv = app.models["gtv"].current(), app.models["igtv"].current()
-    assert gtv.sha256 == igtv.sha256 and gtv.card["task"] == igtv.card["task"] == "gtv"
+    assert gtv.card["task"] == "gtv" and igtv.card["task"] == "igtv"
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_training_takes_the_labels_and_freezes_patients_once(app, cycle):
     assert [case["case"] for case in call["cases"] if case["no_tumour"]] == ["p4"]  # learned from as a negative
     assert call["left_out"] == {"p5": "case p5 has no PET"} and app.datastore().refreshed == 1
     assert call["user"] == "anna" and call["settings"].finetuning == {"epochs": 3, "device": "cpu"}
-    assert call["settings"].own_process and call["pretrained"].name == "gtv"
+    assert call["settings"].own_process
     frozen = read_frozen_set(app.folders.learning / "frozen")
     assert len(frozen.patients) == 2 and "p4" not in frozen.patients  # no tumour: Dice says nothing
     app.learning.start("igtv", {})
