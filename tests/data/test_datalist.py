@@ -155,3 +155,13 @@ def test_split_errors(write_datalist):
     single = read_datalist(write_datalist(training=[item("a", fold=0), item("b", fold=0)]))
     with pytest.raises(ValueError, match="leaves no case for training with fold=0"):
         split_cases(single, 0, "training")
+
+
+def test_a_case_may_bring_its_name(write_datalist):
+    """Of a patient with several cases, where one of them is not listed."""
+    named = [{**item("a", patient_id="P"), "case": "P_2"}, {**item("b", patient_id="P"), "case": "P_3"}]
+    cases = read_datalist(write_datalist(training=named)).training
+    assert [(case.case, case.patient) for case in cases] == [("P_2", "P"), ("P_3", "P")]
+    for value, message in ((7, "`case` is 7: a text"), ("a/b", "cannot name an output folder"), ("$x", "`case` '.x'")):
+        with pytest.raises(ValueError, match=message):
+            read_datalist(write_datalist(training=[{**item("a"), "case": value}]))

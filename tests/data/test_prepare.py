@@ -35,6 +35,17 @@ def test_an_igtv_model_does_and_any_model_is_measured_on_them(dataset_dir, task)
     assert [case["case"] for case in parts["training"] + parts["validation"]] == ["P1", "P2"]
 
 
+def test_breathing_is_not_put_into_igtv_contours(dataset_dir):
+    """It would learn the union of unions as the truth; contours of unknown kind are taken as the user says."""
+    settings = {"fold": 0, "task": "igtv", "breathing_probability": 0.5}
+    with pytest.raises(ValueError, match="breathing_probability is above 0, but 1 of 1 training cases .* P1"):
+        prepare_cases(dataset_dir, dataset_dir / "dataset.json", **settings)
+    content = json.loads((dataset_dir / "dataset.json").read_text())
+    content["training"][0]["label_kind"] = "gtv"
+    (dataset_dir / "dataset.json").write_text(json.dumps(content))
+    assert len(prepare_cases(dataset_dir, dataset_dir / "dataset.json", **settings)["training"]) == 1
+
+
 def test_only_what_a_verb_uses_is_read(dataset_dir):
     """A damaged case of another part stops nothing."""
     label = dataset_dir / "P1" / "label.nii.gz"

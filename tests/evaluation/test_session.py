@@ -44,6 +44,7 @@ class Evaluator:
 
 
 def evaluate(cases, tmp_path, failing=(), part="testing", training=(), baselines=False, name="out", **settings):
+    settings = {"model_path": tmp_path / "model.pt"} | settings
     evaluator = Evaluator(cases, tmp_path / "predictions", failing)
     parts = {"training": list(training), "validation": [], "testing": cases}
     try:
@@ -69,6 +70,20 @@ def test_a_comparison_is_looked_at_before_anything_is_segmented(cases, tmp_path)
     with pytest.raises(ValueError, match="first holds other cases .*: P2"):
         evaluate(cases, tmp_path, compare=str(first))
     assert not evaluate.ran
+
+
+def test_cases_that_the_model_learned_from_are_said_in_the_report(cases, tmp_path, caplog):
+    """The same name is all that is known; of other patients, or without a manifest, nothing is said."""
+    model = tmp_path / "run" / "model.pt"
+    model.parent.mkdir()
+    manifest = {"cases": {"training": ["P2", "P7"], "validation": ["P1"]}}
+    (model.parent / "run_manifest.json").write_text(json.dumps(manifest))
+    page = (evaluate(cases, tmp_path, name="leak", model_path=model) / "report.html").read_text()
+    assert "1 of 2 cases have names of cases that the model was trained on (P2)" in page
+    assert "num_folds, cross_validation and seed" in caplog.text
+    for name, settings in (("none", {}), ("own", {"model_path": model})):
+        folder = evaluate(cases[:1], tmp_path, name=name, **settings)
+        assert "trained on (" not in (folder / "report.html").read_text()
 
 
 def test_an_unknown_part_is_named(cases, tmp_path):

@@ -140,6 +140,15 @@ def test_results_land_on_the_grid_of_the_ct(tmp_path):
     assert predictions["predictions"][1]["pred"] == "P2/pred.nii.gz" and predictions["failed"] == []
 
 
+def test_nothing_of_an_earlier_mask_stays_beside_a_new_one(tmp_path):
+    """Another run writes less: its mask must not lie beside the maps and the picture of the one before."""
+    case = {**make_case(tmp_path / "data", "P1"), "label": str(tmp_path / "elsewhere.nii.gz")}  # not needed, not there
+    evaluate([case], CaseWriter(tmp_path / "out", [case], ("mask", "overlay", "probability"), progress=False))
+    evaluate([case], CaseWriter(tmp_path / "out", [case], ("mask",), progress=False))
+    left = sorted(entry.name for entry in (tmp_path / "out" / "P1").iterdir())
+    assert left == ["manifest.json", "pred.nii.gz"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -118,6 +118,22 @@ def test_bad_cases_are_named_or_left_out(make_source, tmp_path, caplog):
     assert read(tmp_path / "out") == made and "Made 1 breathing cases" in caplog.text
 
 
+def test_only_gtv_contours_with_a_tumour_can_move(make_source, tmp_path, caplog):
+    """An IGTV is a union already, and what is empty has no place to move from."""
+    source = make_source(tmp_path / "source", ["P1", "P2", "P3"])
+    content = read(source)
+    content["training"][0]["label_kind"] = "igtv"
+    content["training"][1]["no_tumour"] = True
+    label = source / content["training"][1]["label"]
+    image = nib.load(label)
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), label)
+    (source / "dataset.json").write_text(json.dumps(content))
+    simulate_breathing(source, tmp_path / "out", skip_bad_cases=True, **QUIET)
+    assert [item["patient_id"] for item in read(tmp_path / "out")["training"]] == ["P3"]
+    assert "P1_cycle1: its contour is an IGTV already" in caplog.text
+    assert "P2_cycle1" in caplog.text and "there is no tumour that could move" in caplog.text
+
+
 def test_a_corrected_source_case_is_made_again_and_the_others_stay(make_source, tmp_path):
     source, out = make_source(tmp_path / "source", ["P1", "P2"]), tmp_path / "out"
     simulate_breathing(source, out, **QUIET)

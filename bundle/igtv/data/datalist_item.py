@@ -18,7 +18,7 @@ class DatalistItem:
     """One case: absolute paths, and what is needed to split by patient.
 
     Attributes:
-        case: name of the case in outputs: `patient_id`, or the folder of the CT; unique in the datalist.
+        case: name of the case in outputs: its own, `patient_id`, or the folder of the CT; unique in the datalist.
         patient: cases of one patient share it and are never split.
         ct, pet: absolute paths.
         label: absolute path or None.
@@ -124,7 +124,7 @@ def _no_tumour(entry: Mapping, label: str | None, where: str) -> bool:
 def _names(
     entry: Mapping, folder_name: str, where: str, patient_counts: Mapping[str, int], seen: Counter[str]
 ) -> tuple[str, str]:
-    """Names of case and patient; cases of a patient with several are numbered."""
+    """Names of case and patient; cases of a patient with several are numbered, unless they bring their names."""
     patient = entry.get("patient_id")
     if patient is None:
         patient = case = folder_name
@@ -133,14 +133,18 @@ def _names(
     else:
         seen[patient] += 1
         case = patient if patient_counts[patient] == 1 else f"{patient}_{seen[patient]}"
+    case = entry.get("case", case)
+    if not isinstance(case, str):
+        raise ValueError(f"{where}: `case` is {case!r}: a text is expected")
     try:
         check_case_name(case)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     if reads_as_configuration(case):  # of a case, only the name and absolute paths get into a configuration
+        key = "case" if "case" in entry else "patient_id"
         raise ValueError(
-            f"{where}: `patient_id` {case!r} starts with {case[0]}; {', '.join(MARKS)} begin expressions of a "
-            "configuration and a datalist is data: give the case a `patient_id` of letters, digits, - and _"
+            f"{where}: `{key}` {case!r} starts with {case[0]}; {', '.join(MARKS)} begin expressions of a "
+            "configuration and a datalist is data: give the case a name of letters, digits, - and _"
         )
     return case, patient
 

@@ -22,6 +22,7 @@ def prepare_cases(
     phantom: Mapping | None = None,
     task: str | None = None,
     checked_parts: Sequence[str] = ("training", "validation"),
+    breathing_probability: float = 0.0,
 ) -> dict[str, list]:
     """Cases of the three parts, checked before anything expensive starts.
 
@@ -40,14 +41,15 @@ def prepare_cases(
             None: nothing is trained.
         checked_parts: parts whose files are read and checked: those that the verb uses. A damaged file elsewhere is
             nothing to it, and reading it takes time.
+        breathing_probability: how often training samples breathe; more than 0 needs GTV contours.
 
     Returns:
         {"training": [...], "validation": [...], "testing": [...], "left_out": [...]}; cases have the keys
         of `DatalistItem.as_case`, and "left_out" holds the bad ones of the checked parts with their reason.
 
     Raises:
-        FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named; or a GTV model is to learn
-            from IGTV contours.
+        FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named; or IGTV contours, where a
+            GTV model is to learn from them, or breathing is to be put into them.
     """
     if phantom is not None and _is_phantom(dataset_dir, datalist, phantom):
         ensure_phantom_dataset(**phantom)
@@ -62,6 +64,8 @@ def prepare_cases(
             cases, bad = check_cases(cases, need_label=part != "testing", skip_bad_cases=skip_bad_cases)
             left_out += bad
         parts[part] = cases
+    if breathing_probability > 0:
+        _refuse_to_move_igtv(listing, parts["training"])
     logger.info("cases: %s", ", ".join(f"{len(parts[part])} {part}" for part in PARTS))
     return {**parts, "left_out": left_out}
 
@@ -74,6 +78,17 @@ def _refuse_igtv_contours(listing: Datalist) -> None:
         raise ValueError(
             f"task is 'gtv', but {len(igtv)} of {len(items)} cases of {listing.path} hold IGTV contours (`label_kind`; "
             f"the first: {igtv[0]}): give --task igtv, which names the model and its contours"
+        )
+
+
+def _refuse_to_move_igtv(listing: Datalist, training: Sequence[Mapping]) -> None:
+    """The union over the cycle of what is one already would be learned as the truth."""
+    kind_of = {item.case: item.label_kind for item in listing.training + listing.validation}
+    moved = [case["case"] for case in training if kind_of.get(case["case"]) == "igtv"]
+    if moved:
+        raise ValueError(
+            f"breathing_probability is above 0, but {len(moved)} of {len(training)} training cases of {listing.path} "
+            f"hold IGTV contours (`label_kind`; the first: {moved[0]}): breathing is put into GTV contours, give 0"
         )
 
 

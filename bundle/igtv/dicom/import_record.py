@@ -24,6 +24,7 @@ DATALIST_FILE = "dataset.json"
 LOG_FILE = "import_log.json"
 TABLE_FILE, PAGE_FILE = "cases.csv", "cases.html"
 IMPORTER = "igtv.dicom"
+OF_A_LABEL = ("label", "label_kind", "no_tumour")  # keys that go with a label that is there no more
 # Raised when a case would come out otherwise than before: older imports are then made again.
 IMPORT_VERSION = 2
 COLUMNS = {
@@ -140,7 +141,9 @@ def write_datalist(dataset_dir: Path, cases: Mapping[str, dict], name: str) -> P
             part = part_of[item["patient_id"]]
             logger.warning("case %s has no label and is not listed: its patient is under `%s`", case, part)
             continue
-        lists[part].append({**earlier.get(case, ("", {}))[1], **item})
+        before = earlier.get(case, ("", {}))[1]
+        kept = before if "label" in item else {key: before[key] for key in before if key not in OF_A_LABEL}
+        lists[part].append({**kept, **item})
     _complete_folds(lists["training"])
     write_json(path, content | lists)
     return path
@@ -190,7 +193,7 @@ def _is_whole(folder: Path, facts: dict) -> bool:
 
 
 def _item(case: str, facts: dict) -> dict:
-    item = {"ct": f"{case}/{CT_FILE}", "pet": f"{case}/{PET_FILE}"}
+    item = {"case": case, "ct": f"{case}/{CT_FILE}", "pet": f"{case}/{PET_FILE}"}
     if "label" in facts["source"]:
         item |= {"label": f"{case}/{LABEL_FILE}", "label_kind": facts["label_kind"]}
     return item | {"patient_id": facts["patient_id"], "ct_kind": facts["ct_kind"], "source": facts["source"]}

@@ -10,6 +10,7 @@ from ..data.datalist import PARTS
 from ..inference.case_writer import CasesFailed
 from .baselines import evaluate_threshold_baselines
 from .evaluate import evaluate_predictions, read_other_run
+from .training_cases import note_of_learned_cases
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ def run_evaluation(
     predictions_dir: str | Path,
     output_dir: str | Path,
     threshold_baselines: bool,
+    model_path: str | Path,
     num_workers: int = 0,
     **settings,
 ) -> dict:
@@ -33,6 +35,7 @@ def run_evaluation(
         predictions_dir: folder of the masks.
         output_dir: folder of metrics.csv, summary.json, report.html; the baselines go to `threshold_baselines` in it.
         threshold_baselines: also measure the PET thresholds.
+        model_path: the weights; what they were trained on is looked at where it is known.
         num_workers: processes that measure.
         **settings: passed on to `CaseEvaluator`: name, note, compare, seed and so on.
 
@@ -54,13 +57,14 @@ def run_evaluation(
         raise ValueError(f"cases without label cannot be evaluated: {', '.join(unlabelled)}")
     if settings.get("compare"):
         read_other_run(settings["compare"], [case["case"] for case in chosen])
+    learned = "" if part == "training" else note_of_learned_cases(model_path, chosen)
     failed = _segment(evaluator)
     measured = [case for case in chosen if failed is None or case["case"] not in failed.failures]
     if failed is not None and (not measured or settings.get("compare")):
         raise failed  # nothing to measure, or a comparison with other patients than asked for
     predicted = [{**case, "pred": str(Path(predictions_dir) / case["case"] / "pred.nii.gz")} for case in measured]
-    if failed is not None:
-        settings["note"] = " ".join(filter(None, [settings.get("note"), f"Not among these cases: {failed}"]))
+    lacking = "" if failed is None else f"Not among these cases: {failed}"
+    settings["note"] = " ".join(filter(None, [settings.get("note"), learned, lacking]))
     summary = evaluate_predictions(predicted, output_dir, workers=num_workers, **settings)
     if threshold_baselines and part == "training":
         logger.warning("no threshold baselines: their threshold is chosen on the training cases evaluated here")

@@ -15,9 +15,9 @@ def measure(mask: np.ndarray, pet_suv: np.ndarray, affine: np.ndarray) -> dict[s
         affine: voxel index -> patient RAS mm.
 
     Returns:
-        volume_ml, components (26-connected), slices (with any of it along the axis closest to head-feet), inferior_mm
-        and superior_mm (z of the lowest and the highest voxel centre), suv_max, suv_mean; None for extent and uptake
-        of an empty mask.
+        volume_ml, components (voxels that share a face or an edge), slices (with any of it along the axis closest to
+        head-feet), inferior_mm and superior_mm (z of the lowest and the highest voxel centre), suv_max, suv_mean; None
+        for extent and uptake of an empty mask.
     """
     mask = mask != 0
     result = {

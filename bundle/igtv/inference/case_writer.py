@@ -25,6 +25,7 @@ from .overlay import save_overlay
 
 OUTPUTS = ("mask", "overlay", "probability", "uncertainty")
 MAPS = ("probability", "uncertainty")
+OVERLAY_FILE = "overlay.png"
 COLUMNS = (
     "case", "volume_ml", "components", "lesions_found", "slices", "inferior_mm", "superior_mm", "suv_max", "suv_mean",
     "seconds",
@@ -161,14 +162,16 @@ class CaseWriter:
         ]
         maps = {name: on_ct_grid(output[name], ct, case, name) for name in MAPS if name in wanted}
         folder = self.output_dir / case
-        (folder / "manifest.json").unlink(missing_ok=True)  # written last: a folder with it is complete
+        # the manifest is written last: a folder with it is complete; maps and picture of another mask must not stay
+        for name in ("manifest.json", OVERLAY_FILE, *(f"{key}.nii.gz" for key in MAPS)):
+            (folder / name).unlink(missing_ok=True)
         save_on_ct_grid(folder / "pred.nii.gz", mask.astype(np.uint8), ct)
         for name, volume in maps.items():
             save_on_ct_grid(folder / f"{name}.nii.gz", np.round(volume.astype(np.float32), MAP_DECIMALS), ct)
         pet = pet_on_ct_grid(source["pet"], ct)
         row = {"case": case, **measure(mask, pet, ct.affine), **self._list_lesions(folder, output, case, mask, pet, ct)}
         if "overlay" in self.outputs:
-            self._draw(folder / "overlay.png", case, ct, pet, mask, maps.get("probability"))
+            self._draw(folder / OVERLAY_FILE, case, ct, pet, mask, maps.get("probability"))
         row.update(self._export(folder, case, source))
         row["seconds"] = None if started is None else round(time.perf_counter() - started, 2)
         write_manifest(folder / "manifest.json", self._manifest(case, source, row, folder))
@@ -233,7 +236,7 @@ class CaseWriter:
         manifest = run_manifest(
             "inferring",
             config=self.config,
-            items=[source],
+            items=[{key: source[key] for key in ("case", "ct", "pet")}],  # a label that lies there has no part in it
             model_card=self.model_card,
             device=self.device,
             seconds=row["seconds"],

@@ -24,7 +24,7 @@ class DicomCases:
     Attributes:
         cases: `case`, `ct`, `pet`, and `ct_series_uid` where the CT is one series of the folder.
         left_out: case -> why it cannot be segmented.
-        series: all series of the folder.
+        series: all series of the folder, and of the one that `target_ct` names.
     """
 
     cases: tuple[Mapping[str, str], ...] = ()
@@ -64,6 +64,8 @@ def import_cases(
     datalist = import_dataset(dicom_dir, folder, case_names, num_workers=num_workers, labels=False, **choices)
     series, _ = find_series(dicom_dir)
     here = {one.series_uid for one in series}
+    if target_ct and Path(target_ct).is_dir():  # the CT may lie elsewhere; contours go back to it
+        series += [one for one in find_series(target_ct)[0] if one.series_uid not in here]
     log = json.loads((folder / LOG_FILE).read_text(encoding="utf-8"))
     sources = {row["case"]: row.get("source", {}) for row in log["cases"]}
     content = json.loads(datalist.read_text(encoding="utf-8"))
@@ -72,16 +74,18 @@ def import_cases(
         listed = read_datalist(datalist)
         items = [item for part in PARTS for item in getattr(listed, part)]
         # results of another folder may lie there from an earlier run
-        cases = [item.as_case() for item in items if _uids(sources.get(Path(item.ct).parent.name, {})) <= here]
+        cases = [item.as_case() for item in items if _pet_uid(sources.get(item.case, {})) in here]
     left_out = {row["case"]: row["error"] for row in log["cases"] if row["status"] == "failed"}
-    without_pet = [case for case, source in sources.items() if source and "pet" not in source and _uids(source) <= here]
+    without_pet = [case for case, source in sources.items() if "pet" not in source and _ct_uids(source) & here]
     left_out |= dict.fromkeys(without_pet, "no PET: CT and PET are needed together")
     for case, reason in left_out.items():
         logger.error("Case %s: not segmented. %s", case, reason)
     return DicomCases(tuple(cases), left_out, tuple(series))
 
 
-def _uids(source: Mapping) -> set[str]:
-    """Series that a case was made of."""
-    entries = [*source.get("ct", []), *([source["pet"]] if "pet" in source else [])]
-    return {entry["series_uid"] for entry in entries}
+def _pet_uid(source: Mapping) -> str | None:
+    return source["pet"]["series_uid"] if "pet" in source else None
+
+
+def _ct_uids(source: Mapping) -> set[str]:
+    return {entry["series_uid"] for entry in source.get("ct", [])}

@@ -44,12 +44,18 @@ def load_source(item: DatalistItem) -> SourceCase:
     Raises:
         BadSourceError: it cannot be used; the text says which file and why.
     """
+    if item.label_kind == "igtv":
+        raise BadSourceError(
+            "its contour is an IGTV already (`label_kind`): breathing is put into GTV contours, of one moment"
+        )
     problem = find_problem(item.as_case(), need_label=True)
     if problem:
         raise BadSourceError(problem)
     ct, grid = _read(item.ct)
     pet, pet_grid = _read(item.pet)
     gtv, _ = _read(item.label)
+    if not (gtv > 0).any():
+        raise BadSourceError(f"{item.label} is empty: there is no tumour that could move")
     return SourceCase(item.case, item.patient, ct, np.asarray(pet, np.float32), gtv > 0, grid, pet_grid)
 
 

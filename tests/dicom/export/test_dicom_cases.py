@@ -104,6 +104,17 @@ def test_another_folder_into_the_same_results(imported, dicom_dir, tmp_path):
     assert [case["case"] for case in again.cases] == ["B2"]
 
 
+def test_a_target_ct_may_lie_in_another_folder(dicom_dir, write_ct, tmp_path):
+    """The case is made on it, and contours go back to it."""
+    header = pydicom.dcmread(next((dicom_dir / "A1" / "ct").iterdir()), stop_before_pixels=True)
+    shared = {word: header[word].value for word in ("StudyInstanceUID", "FrameOfReferenceUID")}
+    write_ct(tmp_path / "planning", PatientID="A1", SeriesDescription="Planning", **shared)
+    found = import_cases(dicom_dir / "A1", tmp_path / "out", target_ct=str(tmp_path / "planning"))
+    (case,) = found.cases
+    planning = pydicom.dcmread(next((tmp_path / "planning").iterdir()), stop_before_pixels=True)
+    assert case["ct_series_uid"] == planning.SeriesInstanceUID in {one.series_uid for one in found.series}
+
+
 def test_nothing_to_segment_says_why(dicom_dir, tmp_path):
     assert import_cases(None, tmp_path) == DicomCases()
     with pytest.raises(FileNotFoundError, match="No case with CT and PET in dicom_dir. C3: no PET"):

@@ -1,6 +1,7 @@
 """Which list a case is in when patients come again, with and without labels."""
 
 import json
+from pathlib import Path
 
 import pytest
 from igtv.data.datalist import read_datalist
@@ -30,6 +31,20 @@ def listed(tmp_path):
         }
 
     return run
+
+
+def test_cases_keep_the_names_of_their_folders(listed, tmp_path):
+    """The first of three scans cannot be imported; the others are not called by its number then."""
+    listed(P_2=facts("P", "2"), P_3=facts("P", "3"))
+    items = read_datalist(tmp_path / "dataset.json").training
+    assert [(item.case, Path(item.ct).parent.name) for item in items] == [("P_2", "P_2"), ("P_3", "P_3")]
+
+
+def test_a_label_that_is_there_no_more_leaves_the_entry(listed, tmp_path):
+    listed(P=facts("P", "1"))
+    assert listed(P=facts("P", "1", label=False))["testing"] == ["P"]
+    (item,) = read_datalist(tmp_path / "dataset.json").testing
+    assert item.label is None and item.label_kind == ""
 
 
 def edit(folder, change):
