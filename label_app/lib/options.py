@@ -8,6 +8,14 @@ from typing import Any
 
 from igtv.learning.gate import GateRule
 
+BOUNDS = {  # lowest and highest; learning needs as many patients as the frozen set has
+    "max_waiting": (0, 10_000),
+    "wait_seconds": (0.1, 86_400.0),
+    "max_upload_mb": (1.0, 1e6),
+    "frozen_share": (0.01, 0.5),
+    "gate_margin": (0.0, 1.0),
+    "max_case_drop": (0.0, 1.0),
+}
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -53,7 +61,7 @@ class AppOptions:
         """Read the texts of MONAI Label.
 
         Raises:
-            ValueError: for an unknown name, with the nearest one, or a value of the wrong kind.
+            ValueError: for an unknown name, with the nearest one, or a value of the wrong kind or beyond its bounds.
         """
         kinds = {field.name: type(field.default) for field in fields(cls)}
         values = {}
@@ -63,6 +71,7 @@ class AppOptions:
                 hint = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(kinds)}"
                 raise ValueError(f"unknown option '--conf {name} {value}'{hint}")
             values[name] = _parsed(name, value, kinds[name])
+            _check_range(name, values[name])
         return cls(**values)
 
     @property
@@ -84,3 +93,9 @@ def _parsed(name: str, value: Any, kind: type) -> Any:
         return kind(text)
     except ValueError:
         raise ValueError(f"option '{name}' must be {kind.__name__}, not '{value}'") from None
+
+
+def _check_range(name: str, value: Any) -> None:
+    low, high = BOUNDS.get(name, (None, None))
+    if low is not None and not low <= value <= high:
+        raise ValueError(f"option '{name}' is {value:g}; it lies between {low:g} and {high:g}")

@@ -18,6 +18,7 @@ from .registry import ModelRegistry
 EVALUATIONS_DIR, GATE_FILE = "evaluations", "gate.json"
 KEPT_FILES = (METRICS_FILE, "summary.json", "compare.json", "report.html")
 MASK_KEYS = ("lesions", "test_time_flips")  # other masks with these: only what was measured alike is compared
+MASKS_VERSION = 2  # raise when weights and settings give other masks than before: versions are then measured anew
 EVALUATION_KEYS = ("device", "scan_backend", *MASK_KEYS)
 
 
@@ -196,7 +197,8 @@ def keep_reports(source: Path, target: Path) -> None:
 
 def _measured_on(frozen: FrozenSet, settings: Mapping[str, Any]) -> dict[str, Any]:
     """On what and how a version is measured; Dice compare where both are the same."""
-    return {"frozen_sha256": frozen.sha256, "masks": {key: settings[key] for key in MASK_KEYS if key in settings}}
+    chosen = {key: settings[key] for key in MASK_KEYS if key in settings}
+    return {"frozen_sha256": frozen.sha256, "masks": {"made_by": MASKS_VERSION, **chosen}}
 
 
 def _later_evaluation(

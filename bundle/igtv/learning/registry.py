@@ -80,6 +80,11 @@ class ModelRegistry:
                 self._point_to(self._last_accepted(), "seed", "")
         return self.current()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no version yet."""
+        return not self._numbers()
+
     def began_with(self, model_path: str | Path) -> bool:
         """Whether a checkpoint is what the first version holds."""
         return Path(model_path).is_file() and file_sha256(model_path) == self.version(1).sha256

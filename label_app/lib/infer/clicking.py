@@ -18,6 +18,8 @@ from .inputs import InferCase, requested_case
 from .model_task import ModelTask, mask_facts
 
 RADII_MM = (RADIUS_MM, 20.0, 60.0)
+# viewers show lists of texts alone as a choice: OHIF sends one back, Slicer looks for it in the list
+RADII_OFFERED = [f"{radius:g}" for radius in RADII_MM]
 logger = logging.getLogger(__name__)
 Correction = Callable[[CaseProposal, TissueLikeness, Sequence[Click], float], tuple[np.ndarray, dict[str, Any]]]
 
@@ -37,7 +39,7 @@ class ClickTask(ModelTask):
 
     def __init__(self, app: Any, model: str, label: str, what: str, correct: Correction):
         self.correct = correct
-        super().__init__(app, model, label, InferType.DEEPGROW, what, {"radius_mm": list(RADII_MM)})
+        super().__init__(app, model, label, InferType.DEEPGROW, what, {"radius_mm": list(RADII_OFFERED)})
 
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Answer a viewer.

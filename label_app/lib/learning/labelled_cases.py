@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from igtv.data.checks import find_problem
 from igtv.data.datalist import read_datalist
 from igtv.learning.cycle import CycleStopped
 from igtv.learning.frozen_set import FROZEN_FILE, FrozenSet, choose_patients, make_frozen_set, read_frozen_set
@@ -79,8 +80,8 @@ def open_frozen_set(
         unreachable: labelled cases that should be among `cases`: a set that is made once waits for them.
 
     Raises:
-        ValueError: too few patients are labelled, or labelled cases are missing; an existing set is damaged, or is not
-            the given one.
+        ValueError: too few patients are labelled, or labelled cases are missing; a given case cannot be measured; an
+            existing set is damaged, or is not the given one.
     """
     if (folder / FROZEN_FILE).is_file():
         frozen = read_frozen_set(folder)
@@ -88,18 +89,41 @@ def open_frozen_set(
         return frozen
     if given:
         chosen, note = given_cases(Path(given)), f"the labelled cases of {Path(given).name}"
+        _refuse_unusable(chosen, Path(given))
     elif unreachable:
         raise ValueError(
             f"the frozen validation set is made once, and images of {len(unreachable)} labelled case(s) cannot be had "
             f"now ({', '.join(unreachable[:5])}): train when they can be, or give a frozen set of your own"
         )
     else:
-        patients = choose_patients(cases, share, MINIMUM_FROZEN, SEED)
-        chosen = [case for case in cases if case["patient"] in patients and not case["no_tumour"]]
+        usable = _usable(cases)
+        patients = choose_patients(usable, share, MINIMUM_FROZEN, SEED)
+        chosen = [case for case in usable if case["patient"] in patients and not case["no_tumour"]]
         note = f"{share:.0%} of the patients labelled by then, by chance"
     frozen = make_frozen_set(folder, chosen, note)
     logger.info("frozen validation set made of %s: %s", ", ".join(sorted(frozen.patients)), note)
     return frozen
+
+
+def _usable(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cases that can be measured: one that cannot would stop every later training, as the set never changes."""
+    kept = []
+    for case in cases:
+        problem = find_problem(case, need_label=True)
+        if problem:
+            logger.warning("not for the frozen validation set: %s: %s", case["case"], problem)
+        else:
+            kept.append(case)
+    return kept
+
+
+def _refuse_unusable(cases: list[dict[str, Any]], given: Path) -> None:
+    problems = {case["case"]: problem for case in cases if (problem := find_problem(case, need_label=True))}
+    if problems:
+        reasons = "; ".join(f"{case}: {problem}" for case, problem in list(problems.items())[:5])
+        raise ValueError(
+            f"{len(problems)} of {len(cases)} cases of the frozen set {given.name} cannot be measured: {reasons}"
+        )
 
 
 def under_frozen_names(cases: list[dict[str, Any]], frozen: FrozenSet) -> list[dict[str, Any]]:

@@ -78,7 +78,7 @@ class Access:
                 )
             if host_name(host) not in LOCAL_NAMES:
                 return "Without accounts this server is addressed as 127.0.0.1 or localhost only."
-        elif scope["scheme"] != "https" and not is_loopback((scope.get("client") or ("", 0))[0]):
+        elif scope["scheme"] != "https" and not _is_from_here(scope, host):
             return (
                 "Other computers use this server over https only: passwords and images would cross the network "
                 "unencrypted. Its administrator can set up https, see docs/security.md of the app."
@@ -111,6 +111,11 @@ class Access:
             await send({"type": "http.response.body", "body": b""})
             return
         await send_json(send, 401, "Please log in.", {"WWW-Authenticate": "Bearer"})
+
+
+def _is_from_here(scope: Scope, host: str) -> bool:
+    """Whether a request comes from this computer, and not through a proxy on it, which passes on its own name."""
+    return is_loopback((scope.get("client") or ("", 0))[0]) and host_name(host) in LOCAL_NAMES
 
 
 def is_loopback(address: str) -> bool:

@@ -47,11 +47,12 @@ class NetworkQueue:
         return self._owner is not None
 
     @contextmanager
-    def turn(self, wait_seconds: float | None = None) -> Iterator[None]:
+    def turn(self, wait_seconds: float | None = None, line_may_be_full: bool = False) -> Iterator[None]:
         """Have the network alone within the block.
 
         Args:
             wait_seconds: longest wait in s in place of the queue's own.
+            line_may_be_full: wait also where `max_waiting` do already: for work that nobody waits for.
 
         Raises:
             NetworkBusy: when the line is full or the wait too long.
@@ -60,7 +61,7 @@ class NetworkQueue:
         if self._owner == me:
             yield
             return
-        self._enter(me, self.wait_seconds if wait_seconds is None else wait_seconds)
+        self._enter(me, self.wait_seconds if wait_seconds is None else wait_seconds, line_may_be_full)
         start = time.monotonic()
         try:
             yield
@@ -70,10 +71,10 @@ class NetworkQueue:
                 self._owner = None
                 self._state.notify_all()
 
-    def _enter(self, me: int, wait_seconds: float) -> None:
+    def _enter(self, me: int, wait_seconds: float, line_may_be_full: bool) -> None:
         ticket = object()
         with self._state:
-            if len(self._line) >= self.max_waiting and self._owner is not None:
+            if len(self._line) >= self.max_waiting and self._owner is not None and not line_may_be_full:
                 raise NetworkBusy(f"{len(self._line)} requests wait for the network already", self._retry_after())
             self._line.append(ticket)
             try:

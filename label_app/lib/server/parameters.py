@@ -98,14 +98,24 @@ def number(low: float, high: float, kind: type = float) -> Check:
 
 
 def one_of(*values: Any) -> Check:
-    """One of the values offered."""
+    """One of the values offered; a number also where it is offered as text, and the other way round."""
 
     def check(value: Any):
-        if isinstance(value, (dict, list)) or value not in values:
+        found = None if isinstance(value, (dict, list)) else next((own for own in values if _alike(own, value)), None)
+        if found is None:
             raise ValueError(f"must be one of {', '.join(map(str, values))}")
-        return value
+        return found
 
     return check
+
+
+def _alike(offered: Any, value: Any) -> bool:
+    if offered == value and isinstance(offered, bool) == isinstance(value, bool):
+        return True
+    try:
+        return not isinstance(value, bool) and float(offered) == float(value)
+    except (TypeError, ValueError):
+        return False
 
 
 def points(value: Any) -> list[list[float]]:

@@ -14,6 +14,7 @@ import requests
 import torch
 from monailabel.config import settings
 
+from ..learning.labelled_cases import given_cases
 from ..paths import is_remote
 from ..studies.local_datastore import PATIENTS_NAME
 from ..studies.pacs_access import access_of
@@ -63,6 +64,8 @@ def check_app(app: Any) -> list[Check]:
         ("data folder", True, lambda: writable(app.folders.root)),
         ("disk", False, lambda: free_space(app.folders.root)),
         *[(f"model {name}", True, lambda r=registry: model(r)) for name, registry in app.models.items()],
+        ("device", True, lambda: device(app.options.device)),
+        *([("frozen set", True, lambda: frozen_set(app.options.frozen_set))] if app.options.frozen_set else []),
         ("DICOM writers", False, converters),
         ("OHIF", False, viewer),
         ("studies", False, lambda: studies(app)),
@@ -75,6 +78,19 @@ def check_app(app: Any) -> list[Check]:
             ok, text, hint = False, f"{type(error).__name__}: {error}", []
         checks.append(Check(name, ok, text, fatal, *hint))
     return checks
+
+
+def device(name: str) -> tuple[bool, str]:
+    """Whether the device that was asked for is there."""
+    wanted = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.empty(1, device=wanted)
+    return True, str(wanted)
+
+
+def frozen_set(datalist: str) -> tuple[bool, str]:
+    """Whether the given frozen validation set can be read: until it is made, it says who is held out."""
+    cases = given_cases(Path(datalist))
+    return bool(cases), f"{len(cases)} labelled case(s) in {Path(datalist).name}"
 
 
 def versions() -> tuple[bool, str]:

@@ -123,11 +123,14 @@ class PairedLocalDatastore(PairedDatastore):
 
 def _find_cases(studies: Path, datalist: Path) -> dict[str, CaseFiles]:
     found: dict[str, CaseFiles] = {}
+    listed: set[Path] = set()  # a file that the datalist names is no further case of its own
     if datalist.is_file():
         content = read_datalist(datalist)
         for item in (item for part in PARTS for item in getattr(content, part)):
             _enter(found, as_image_id(item.case), CaseFiles(Path(item.ct), Path(item.pet), item.patient))
-    images = {_stem(path): path for path in sorted(studies.iterdir()) if path.is_file() and _stem(path)}
+            listed |= {Path(path).resolve() for path in (item.ct, item.pet, item.label) if path}
+    files = (path for path in sorted(studies.iterdir()) if path.is_file() and path.resolve() not in listed)
+    images = {_stem(path): path for path in files if _stem(path)}
     for name, path in images.items():
         if name.endswith(PET_ENDING) and name.removesuffix(PET_ENDING) in images:
             continue

@@ -3,6 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from lib.server.parameters import one_of
 
 from .conftest import CT_AXES, MISSED_MM, TUMOUR_MM, voxel_at
 
@@ -92,7 +93,18 @@ def test_contract_of_the_viewers(app):
     for name in ("igtv_clicks", "igtv_end_slices"):
         info = app.infers[name].info()
         assert (str(info["type"].value), info["dimension"], info["labels"]) == ("deepgrow", 3, {"igtv": 1})
-        assert info["config"]["radius_mm"][0] == 40.0
+        assert info["config"]["radius_mm"] == ["40", "20", "60"]  # texts: Slicer looks for the chosen one in the list
+
+
+def test_a_radius_comes_as_number_or_as_the_text_that_was_offered(app):
+    voxel = voxel_at(app.studies / "RAS.nii.gz", MISSED_MM)
+    answers = [click(app, "RAS", foreground=[voxel], radius_mm=radius)[2] for radius in (60.0, "60", ["60", "20"])]
+    assert [params["radius_mm"] for params in answers] == [60.0] * 3
+    check = one_of("40", "20", "60")
+    assert [check(value) for value in ("20", 20, 20.0, "20.0")] == ["20"] * 4
+    for value in (True, "x", None, ["20"], 30):
+        with pytest.raises(ValueError, match="must be one of 40, 20, 60"):
+            check(value)
 
 
 @pytest.mark.parametrize(

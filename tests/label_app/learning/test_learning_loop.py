@@ -1,6 +1,7 @@
 """The app's training: what it takes from clients, what it shows them, how it ends. The cycle itself is a stand-in."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,15 +15,18 @@ from igtv.files import file_sha256
 from igtv.learning.cycle import CycleFailed, CycleStopped, cycle_folder
 from igtv.learning.frozen_set import read_frozen_set
 from igtv.learning.model_version import ModelVersion
+from igtv.learning.registry import ModelRegistry
 from igtv.networks.igtv_network import IGTVNetwork
 from igtv.networks.model_card import write_model_card
 from lib.learning import learning_loop
+from lib.learning.labelled_cases import labelled_cases, open_frozen_set
 from lib.learning.learning_loop import LearningLoop
 from lib.learning.models import open_models
 from lib.learning.tasks import LearnFromLabels, create_trainers
 from lib.options import AppOptions
 from lib.paths import DataFolders, data_folders
 from lib.server.errors import RequestError
+from lib.studies.data_folder import looking
 from lib.studies.errors import PetMissing
 from lib.studies.pacs import PacsError
 
@@ -40,8 +44,8 @@ class Datastore:
         random = np.random.RandomState(0)
         for name in PATIENTS:
             (folder / name).mkdir(parents=True)
-            for key in ("ct", "pet"):
-                self._save(folder / name / f"{key}.nii.gz", random.rand(4, 4, 4).astype(np.float32))
+            for key, low, high in (("ct", -900, 100), ("pet", 0, 9)):  # HU, SUV
+                self._save(folder / name / f"{key}.nii.gz", random.uniform(low, high, (4, 4, 4)).astype(np.float32))
             mask = (random.rand(4, 4, 4) > 0.5).astype(np.uint8) * (name != "p4")
             self._save(folder / name / "label.nii.gz", mask)
 
@@ -140,6 +144,43 @@ def test_a_data_folder_begins_with_the_model_given_and_keeps_to_it(app, own_mode
     app.options = AppOptions(pretrained_model=str(app.bundle_dir / "models" / "model.pt"))
     with pytest.raises(ValueError, match="is not what .*models began with"):
         open_models(app)
+
+
+def test_a_refused_start_begins_nothing(app, own_model, tmp_path):
+    """The IGTV registry began with other weights: the GTV registry, still empty, must not begin with these."""
+    folders = DataFolders(tmp_path / "retrained").make()
+    ModelRegistry(folders.models, "igtv").seed(app.bundle_dir / "models" / "model.pt", "by retraining")
+    app.folders, app.options = folders, AppOptions(pretrained_model=str(own_model))
+    with pytest.raises(ValueError, match="is not what .*models began with"):
+        open_models(app)
+    assert ModelRegistry(folders.models, "gtv").is_empty
+
+
+def test_a_look_decides_nothing(app, own_model, tmp_path):
+    """A check before the first start: the start may still choose what to begin with."""
+    app.folders = DataFolders(tmp_path / "new").make()
+    with looking():
+        assert open_models(app)["igtv"].current().card["task"] == "igtv"
+    assert all(ModelRegistry(app.folders.models, name).is_empty for name in ("gtv", "igtv"))
+    app.options = AppOptions(pretrained_model=str(own_model))
+    assert open_models(app)["igtv"].began_with(own_model)
+
+
+def test_what_cannot_be_measured_is_not_frozen(app, caplog):
+    """It would stop every later training: the set is made once."""
+    store = app.datastore()
+    bad = store.folder / "p0" / "pet.nii.gz"
+    store._save(bad, np.full((4, 4, 4), np.nan, np.float32))
+    shutil.copy(store.folder / "p3" / "label.nii.gz", store.folder / "p4" / "label.nii.gz")
+    cases, _, _ = labelled_cases(store, threading.Event())
+    cases[4]["no_tumour"] = False
+    frozen = open_frozen_set(app.folders.learning / "frozen", cases, 0.4)
+    assert len(frozen.patients) == 2 and "p0" not in frozen.patients and "p0: pet" in caplog.text
+    given = store.folder / "given.json"
+    items = [{key: f"{name}/{key}.nii.gz" for key in ("ct", "pet", "label")} for name in ("p0", "p1")]
+    given.write_text(json.dumps({"validation": items}))
+    with pytest.raises(ValueError, match="1 of 2 cases of the frozen set given.json cannot be measured: p0: "):
+        open_frozen_set(app.folders.learning / "other", cases, 0.4, str(given))
 
 
 def test_a_training_takes_the_labels_and_freezes_patients_once(app, cycle):

@@ -255,6 +255,8 @@ def test_nobody_elsewhere_is_asked_for_a_password_in_the_clear(serve, accounts):
         assert refused.status_code == 403 and "https only" in refused.json()["detail"], path
     assert log_in(client).status_code == 403
     assert log_in(serve(accounts)).status_code == 200  # on the server's own computer
+    proxied = serve(accounts, base_url="http://viewer.example")  # by a proxy there that says nothing of https
+    assert log_in(proxied).status_code == 403
 
 
 def test_a_named_proxy_is_believed_about_https_and_the_client(serve, accounts, clock):

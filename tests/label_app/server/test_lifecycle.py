@@ -111,6 +111,18 @@ def test_checks_never_raise_and_say_what_they_found(app):
     assert "NOT OK" in str(Check("x", False, "y"))
 
 
+def test_a_device_or_frozen_set_that_is_not_there_stops_the_start(app, tmp_path):
+    """Found out at the first training, it would be too late: until then the held-out patients are given out first."""
+    app.options = AppOptions(device="cdua", frozen_set=str(tmp_path / "none.json"))
+    checks = {check.name: check for check in check_app(app)}
+    assert [(checks[name].ok, checks[name].fatal) for name in ("device", "frozen set")] == [(False, True)] * 2
+    assert "none.json does not exist" in checks["frozen set"].text
+    (tmp_path / "set.json").write_text('{"validation": [{"ct": "a/ct.nii", "pet": "a/pet.nii", "label": "a/l.nii"}]}')
+    app.options = AppOptions(device="cpu", frozen_set=str(tmp_path / "set.json"))
+    checks = {check.name: check for check in check_app(app)}
+    assert checks["device"].ok and checks["frozen set"].text == "1 labelled case(s) in set.json"
+
+
 def test_leftovers_are_told_from_files_in_use(tmp_path):
     (tmp_path / "new").write_text("x")
     assert empty(tmp_path, older_than_s=60) == 0
@@ -262,6 +274,14 @@ def test_options_of_the_app():
         AppOptions.from_conf({"warm_up": "maybe"})
     with pytest.raises(ValueError, match="int"):
         AppOptions.from_conf({"max_waiting": "many"})
+    for name, value in (
+        ("frozen_share", "20"),
+        ("gate_margin", "-0.1"),
+        ("max_waiting", "-1"),
+        ("wait_seconds", "nan"),
+    ):
+        with pytest.raises(ValueError, match=f"option '{name}' is .*; it lies between"):
+            AppOptions.from_conf({name: value})
 
 
 def test_each_place_of_studies_has_a_data_folder_that_only_its_owner_reads(tmp_path):

@@ -1,6 +1,7 @@
 """One computes, a few wait, others are told to come back; quick questions never wait."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from lib.server.background import BackgroundWork
@@ -38,6 +39,23 @@ def test_info_answers_while_an_inference_computes(serve, made_up_app):
             thread.join(LONG_S)
     assert answers == [200] * 3
     assert made_up_app.task.most_together == 1
+
+
+def test_work_that_nobody_waits_for_stands_in_a_full_line():
+    queue, done = NetworkQueue(0, LONG_S), []
+
+    def work():
+        with queue.turn(line_may_be_full=True):
+            done.append(True)
+
+    with queue.turn():
+        thread = threading.Thread(target=work)
+        thread.start()
+        wait_for(lambda: queue.waiting == 1)
+        with pytest.raises(NetworkBusy), ThreadPoolExecutor(1) as other:
+            other.submit(queue.turn().__enter__).result()
+    thread.join(LONG_S)
+    assert done == [True]
 
 
 def test_turns_come_in_order_and_again_for_the_same_thread():

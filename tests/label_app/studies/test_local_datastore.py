@@ -49,6 +49,17 @@ def test_cases_and_their_pets(store, studies):
     assert case["patient_id"] == "d x" and case["grid"] == "ct" and case["ct"].endswith("d x/ct.nii.gz")
 
 
+def test_files_that_the_datalist_names_are_no_further_cases(studies, write_pair):
+    """Flat files beside a datalist: neither the CT again under its file's name, nor PET and label as cases."""
+    for name in ("P1", "P1_label"):
+        write_pair(studies, f"{name}.nii.gz", "P1_suv.nii.gz")
+    item = {"ct": "P1.nii.gz", "pet": "P1_suv.nii.gz", "label": "P1_label.nii.gz", "patient_id": "P1"}
+    (studies / "dataset.json").write_text(json.dumps({"training": [item]}))
+    store = PairedLocalDatastore(studies, studies / "igtv")
+    assert store.list_images() == ["P1", "a", "b", "c"]
+    assert store.pet_path("P1") == studies / "P1_suv.nii.gz"
+
+
 def test_missing_pet_is_said(store):
     with pytest.raises(PetMissing, match=r"case c has no PET: put it .* pet/c.nii.gz"):
         store.case("c")

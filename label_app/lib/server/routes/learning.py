@@ -168,7 +168,7 @@ def batch_routes(app: Any, work: BackgroundWork) -> APIRouter:
                 if not datastore.is_here(case):
                     datastore.case(case)  # from the PACS, before others are kept from the network
                 # nobody waits for it, so it may stand in line for as long as it takes
-                with app.network.turn(wait_seconds=3600):
+                with app.network.turn(wait_seconds=3600, line_may_be_full=True):
                     result = app.infer({**request, "model": model, "image": case})
                 remove(result.get("file"))
             except Exception as error:  # one bad case must not keep the others from their masks
