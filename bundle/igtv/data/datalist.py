@@ -28,6 +28,11 @@ class Datalist:
     testing: tuple[DatalistItem, ...]
 
     @property
+    def items(self) -> tuple[DatalistItem, ...]:
+        """The items of all lists, in the order of `PARTS`."""
+        return self.training + self.validation + self.testing
+
+    @property
     def has_folds(self) -> bool:
         return any(item.fold is not None for item in self.training)
 

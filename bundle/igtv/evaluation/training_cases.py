@@ -5,7 +5,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-MANIFEST_FILE = "run_manifest.json"  # the training writes it beside its weights
+from ..training.manifest import MANIFEST_NAME
+
 SHOWN = 5
 
 logger = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ def note_of_learned_cases(model_path: str | Path, cases: Sequence[Mapping]) -> s
         model_path: weights, beside which the training's manifest may lie.
         cases: to measure on, with `case`.
     """
-    path = Path(model_path).parent / MANIFEST_FILE
+    path = Path(model_path).parent / MANIFEST_NAME
     try:
         learned = set(json.loads(path.read_text(encoding="utf-8"))["cases"]["training"])
     except (OSError, ValueError, KeyError, TypeError):

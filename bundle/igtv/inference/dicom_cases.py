@@ -71,8 +71,7 @@ def import_cases(
     content = json.loads(datalist.read_text(encoding="utf-8"))
     cases = []
     if any(content.get(part) for part in PARTS):
-        listed = read_datalist(datalist)
-        items = [item for part in PARTS for item in getattr(listed, part)]
+        items = read_datalist(datalist).items
         # results of another folder may lie there from an earlier run
         cases = [item.as_case() for item in items if _pet_uid(sources.get(item.case, {})) in here]
     left_out = {row["case"]: row["error"] for row in log["cases"] if row["status"] == "failed"}

@@ -108,7 +108,7 @@ def simulate_breathing(
     source = read_datalist(source_datalist or Path(source_dir) / DATALIST_FILE, source_dir)
     recipe = BreathingRecipe(
         describe_source(source.path),
-        tuple(item.case for item in _items(source)),
+        tuple(item.case for item in source.items),
         whole_number("cycles_per_case", cycles_per_case, 1),
         None if num_folds is None else whole_number("num_folds", num_folds, 2),
         whole_number("seed", seed, 0),
@@ -119,8 +119,8 @@ def simulate_breathing(
         raise ValueError(f"dataset_dir {folder} holds the source: give a folder of its own.")
     claim_folder(folder, recipe, overwrite)
     datalist = folder / DATALIST_FILE
-    planned = [(item, cycle) for item in _items(source) for cycle in range(1, cycles_per_case + 1)]
-    digests = {item.case: _digest(item) for item in _items(source)}
+    planned = [(item, cycle) for item in source.items for cycle in range(1, cycles_per_case + 1)]
+    digests = {item.case: _digest(item) for item in source.items}
     missing = [(item, cycle) for item, cycle in planned if not _is_there(folder, item, cycle, digests[item.case])]
     if not missing and datalist.is_file():
         logger.info("The breathing patients in %s are already there: nothing to do.", folder)
@@ -167,10 +167,6 @@ def deal(source: Datalist, num_folds: int | None, seed: int) -> dict[str, tuple[
         return places
     fold_of = deal_to_folds(patients, count, seed)
     return places | {item.case: ("training", fold_of[item.patient]) for item in items}
-
-
-def _items(source: Datalist) -> list[DatalistItem]:
-    return [item for part in PARTS for item in getattr(source, part)]
 
 
 def _is_there(folder: Path, item: DatalistItem, cycle: int, digest: str | None) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.datalist import PARTS, Datalist, read_datalist
+from ..data.datalist import Datalist, read_datalist
 from ..data.datalist_item import DatalistItem
 from ..learning.work import CONFIGS_DIR, run_verb
 from ..phantom.breathing_dataset import deal
@@ -152,7 +152,7 @@ def breathing_data(
     for item in _labelled(source):
         sources.setdefault(item.patient, item)  # the first case of a patient, as of the breathing ones below
     cycles: dict[str, list[Case]] = {}
-    for item in (*made.training, *made.validation, *made.testing):
+    for item in made.items:
         if item.patient not in sources:
             raise ValueError(f"breathing case {item.case}: its patient {item.patient} is not in {source_list}")
         cycles.setdefault(item.patient, []).append(_case(item) | facts[Path(item.ct)])
@@ -182,7 +182,7 @@ def check_patients(plan: StudyPlan, patients_dir: str | Path, datalist: str | Pa
 
 
 def _labelled(listing: Datalist) -> list[DatalistItem]:
-    return [item for item in (*listing.training, *listing.validation, *listing.testing) if item.label]
+    return [item for item in listing.items if item.label]
 
 
 def _refuse_too_few(plan: StudyPlan, learned: int, tested: int, source_list: Path) -> None:
@@ -229,7 +229,7 @@ def _split(
 def _held_out(listing: Datalist, seed: int) -> set[str]:
     """Patients kept apart by a datalist: its other lists, or fold 0, which a single list without folds is dealt to."""
     places = deal(listing, None, seed)
-    items = {item.case: item for part in PARTS for item in getattr(listing, part)}
+    items = {item.case: item for item in listing.items}
     apart = {case for case, (part, _) in places.items() if part != "training"}
     return {items[case].patient for case in apart or {case for case, (_, fold) in places.items() if fold == 0}}
 

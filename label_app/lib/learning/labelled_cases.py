@@ -107,23 +107,24 @@ def open_frozen_set(
 
 def _usable(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The cases that can be measured: one that cannot would stop every later training, as the set never changes."""
-    kept = []
-    for case in cases:
-        problem = find_problem(case, need_label=True)
-        if problem:
-            logger.warning("not for the frozen validation set: %s: %s", case["case"], problem)
-        else:
-            kept.append(case)
-    return kept
+    problems = _problems(cases)
+    for case, problem in problems.items():
+        logger.warning("not for the frozen validation set: %s: %s", case, problem)
+    return [case for case in cases if case["case"] not in problems]
 
 
 def _refuse_unusable(cases: list[dict[str, Any]], given: Path) -> None:
-    problems = {case["case"]: problem for case in cases if (problem := find_problem(case, need_label=True))}
+    problems = _problems(cases)
     if problems:
         reasons = "; ".join(f"{case}: {problem}" for case, problem in list(problems.items())[:5])
         raise ValueError(
             f"{len(problems)} of {len(cases)} cases of the frozen set {given.name} cannot be measured: {reasons}"
         )
+
+
+def _problems(cases: list[dict[str, Any]]) -> dict[str, str]:
+    """Case -> why it cannot be measured, of those that cannot."""
+    return {case["case"]: problem for case in cases if (problem := find_problem(case))}
 
 
 def under_frozen_names(cases: list[dict[str, Any]], frozen: FrozenSet) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from igtv.data.checks import find_problem
-from igtv.data.datalist import PARTS, read_datalist
+from igtv.data.datalist import read_datalist
 
 from .errors import PetMissing, UnknownImage
 from .image_id import as_image_id, is_image_id
@@ -125,8 +125,7 @@ def _find_cases(studies: Path, datalist: Path) -> dict[str, CaseFiles]:
     found: dict[str, CaseFiles] = {}
     listed: set[Path] = set()  # a file that the datalist names is no further case of its own
     if datalist.is_file():
-        content = read_datalist(datalist)
-        for item in (item for part in PARTS for item in getattr(content, part)):
+        for item in read_datalist(datalist).items:
             _enter(found, as_image_id(item.case), CaseFiles(Path(item.ct), Path(item.pet), item.patient))
             listed |= {Path(path).resolve() for path in (item.ct, item.pet, item.label) if path}
     files = (path for path in sorted(studies.iterdir()) if path.is_file() and path.resolve() not in listed)
