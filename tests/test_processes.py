@@ -1,23 +1,53 @@
 """How many processes share out work, and how they start."""
 
+import io
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
 from igtv.phantom.making import in_parallel
-from igtv.processes import worker_count
+from igtv.processes import bound_threads, worker_count
 from igtv.study.units import UnitRunner
+from joblib.externals.loky.backend import context
 
 
-def test_only_processors_that_may_be_used_count(monkeypatch, tmp_path):
-    """A container or a scheduler gives a process less than the machine has."""
+@pytest.fixture
+def quota(monkeypatch):
+    """Gives a machine of 64 processors a container's quota, which Linux keeps in a file."""
+
+    def give(content):
+        files = {"/sys/fs/cgroup/cpu.max": content}
+        monkeypatch.setattr(context.os.path, "exists", files.__contains__)
+        monkeypatch.setattr(context, "open", lambda path: io.StringIO(files[path]), raising=False)
+
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7})
-    assert worker_count(None) == UnitRunner(tmp_path, device="cpu").num_parallel == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    return give
+
+
+def test_only_processors_that_may_be_used_count(quota, monkeypatch, tmp_path):
+    """A container or a scheduler gives a process less than the machine has."""
+    quota("max 100000")
     assert worker_count(None) == UnitRunner(tmp_path, device="cpu").num_parallel == 64
+    quota("250000 100000")  # docker run --cpus 2.5
+    assert worker_count(None) == UnitRunner(tmp_path, device="cpu").num_parallel == 3
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5})
+    assert worker_count(None) == UnitRunner(tmp_path, device="cpu").num_parallel == 2
     assert [worker_count(number) for number in (0, 5)] == [0, 5]
+
+
+def test_threads_of_pytorch_keep_to_the_quota(quota, monkeypatch):
+    set_to = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    quota("max 100000")
+    bound_threads()
+    assert set_to == []
+    quota("400000 100000")
+    bound_threads()
+    assert set_to == [4]
 
 
 @pytest.mark.parametrize("number", [-1, True, "2", 1.0])

@@ -1,4 +1,4 @@
-"""Processes that share out work: how many, and how they start and end."""
+"""Processes and threads that share out work: how many, and how processes start and end."""
 
 import os
 import threading
@@ -7,12 +7,25 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 
+import joblib
+import torch
+
 from .configuration.whole_numbers import whole_number
 
 
 def usable_processors() -> int:
-    """Processors that this process may use; in a container or under a scheduler fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors that this process may use; under a scheduler or a container's quota fewer than the machine has."""
+    return joblib.cpu_count()
+
+
+def bound_threads() -> None:
+    """Let PyTorch compute with no more threads than usable processors.
+
+    It knows nothing of a container's quota (`docker run --cpus 4`): on a large machine it would start one thread per
+    core, which the quota then stops again and again.
+    """
+    if torch.get_num_threads() > usable_processors():
+        torch.set_num_threads(usable_processors())
 
 
 def worker_count(num_workers: int | None) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from monai.bundle import ConfigParser
 
+from ..processes import bound_threads
 from .error_summary import show_cause_last
 from .running_config import running_parser
 
@@ -36,7 +37,8 @@ def check_keys() -> None:
     """Compare the top-level keys of the running workflow with those of its config files.
 
     Meant as the first item of a verb's list. It takes no argument, so that nothing of the config has to be sound for
-    it to run. From here on an error that ends the process has its cause as its last line.
+    it to run. From here on an error that ends the process has its cause as its last line, and PyTorch keeps to the
+    processors it may use.
 
     Raises:
         ValueError: an overlay was given without or before the file it belongs to, or a key is unknown; names the
@@ -44,6 +46,7 @@ def check_keys() -> None:
         FileNotFoundError: a config names itself wrongly.
     """
     show_cause_last()
+    bound_threads()
     parser = running_parser()
     files = _config_paths(parser.config.get(MARKER, []))
     _check_base_comes_first(files)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from igtv.inference.case_segmenter import CaseSegmenter
+from igtv.processes import bound_threads
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from .automatic import AutomaticTask
@@ -11,11 +12,12 @@ from .proposals import Proposals
 
 
 def create_infers(app: Any) -> dict[str, InferTask]:
-    """Infer tasks by name. The first is the one Slicer runs by itself on a new case.
+    """Infer tasks by name, computing on the processors this process may use. The first is run by Slicer on a new case.
 
     Args:
         app: with `models`, `network`, `folders`, `bundle_dir`, `options`; gets `proposals`.
     """
+    bound_threads()
     app.proposals = Proposals(CaseSegmenter(app.bundle_dir, app.options.device or None), app.network)
     return {
         "igtv": AutomaticTask(app, "igtv", "igtv", "Proposes the IGTV on PET/CT"),
