@@ -8,6 +8,7 @@ import pytest
 from igtv.evaluation.session import run_evaluation
 from igtv.evaluation.tables import read_rows
 from igtv.inference.case_writer import CasesFailed
+from igtv.inference.manifest import images_sha256
 
 LABEL = np.zeros((12, 12, 12), np.uint8)
 LABEL[4:8, 4:8, 4:8] = 1
@@ -72,18 +73,37 @@ def test_a_comparison_is_looked_at_before_anything_is_segmented(cases, tmp_path)
     assert not evaluate.ran
 
 
-def test_cases_that_the_model_learned_from_are_said_in_the_report(cases, tmp_path, caplog):
-    """The same name is all that is known; of other patients, or without a manifest, nothing is said."""
-    model = tmp_path / "run" / "model.pt"
-    model.parent.mkdir()
-    manifest = {"cases": {"training": ["P2", "P7"], "validation": ["P1"]}}
-    (model.parent / "run_manifest.json").write_text(json.dumps(manifest))
-    page = (evaluate(cases, tmp_path, name="leak", model_path=model) / "report.html").read_text()
-    assert "1 of 2 cases have names of cases that the model was trained on (P2)" in page
+@pytest.fixture
+def model(tmp_path):
+    """Weights of a training that left a manifest with what it is given."""
+
+    def make(**manifest):
+        path = tmp_path / "run" / "model.pt"
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / "run_manifest.json").write_text(json.dumps(manifest))
+        return path
+
+    return make
+
+
+def test_cases_that_the_model_learned_from_are_said_in_the_report(cases, tmp_path, caplog, model):
+    """They are known by their images: under another name too, and others that share a name are not meant."""
+    nib.save(nib.Nifti1Image(LABEL * 90.0, np.eye(4)), cases[1]["ct"])
+    names = {"training": ["P1", "P7"], "validation": ["P2"]}
+    hashes = {"P1": "of another data set", "P7": images_sha256(cases[1])}
+    learned = model(cases=names, images_sha256=hashes)
+    page = (evaluate(cases, tmp_path, name="leak", model_path=learned) / "report.html").read_text()
+    assert "1 of 2 cases are among those that the model was trained on (P2)" in page
     assert "num_folds, cross_validation and seed" in caplog.text
-    for name, settings in (("none", {}), ("own", {"model_path": model})):
+    for name, settings in (("none", {}), ("own", {"model_path": learned})):
         folder = evaluate(cases[:1], tmp_path, name=name, **settings)
         assert "trained on (" not in (folder / "report.html").read_text()
+
+
+def test_of_an_older_training_names_alone_are_known(cases, tmp_path, model):
+    learned = model(cases={"training": ["P2", "P7"], "validation": ["P1"]})
+    page = (evaluate(cases, tmp_path, model_path=learned) / "report.html").read_text()
+    assert "1 of 2 cases have names of cases that the model was trained on (P2)" in page
 
 
 def test_an_unknown_part_is_named(cases, tmp_path):

@@ -9,6 +9,7 @@ import torch
 from igtv.inference.manifest import (
     bundle_version,
     data_sha256,
+    images_sha256,
     json_safe,
     run_manifest,
     write_manifest,
@@ -62,6 +63,15 @@ def test_data_hash_depends_on_content_not_on_place_or_order(tmp_path, items):
     label.write_bytes(bytes(150_000) + b"\1" + bytes(149_999))  # another label of the same size
     assert data_sha256(labelled) != first
     assert data_sha256(items[:1]) != data_sha256([{**items[0], "label": items[0]["pet"]}])
+
+
+def test_hash_of_a_case_is_one_of_its_images_alone(tmp_path, items):
+    first = images_sha256(items[0])
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "a").rename(moved)
+    renamed = {"case": "z", "label": "drawn later", **{key: str(moved / f"{key}.nii.gz") for key in ("ct", "pet")}}
+    assert images_sha256(renamed) == first != images_sha256(items[1])
+    assert images_sha256({"ct": renamed["pet"], "pet": renamed["ct"]}) != first
 
 
 def test_json_safe():

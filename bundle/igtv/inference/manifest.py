@@ -125,6 +125,11 @@ def data_sha256(items: Iterable[Mapping[str, Any]], keys: Sequence[str] = ("ct",
     return sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
+def images_sha256(item: Mapping[str, Any]) -> str:
+    """SHA-256 of CT and PET of a case, read like those of `data_sha256`, by which it is known under another name."""
+    return sha256("".join(_file_mark(Path(item[key]), whole=False) for key in ("ct", "pet")).encode()).hexdigest()
+
+
 def _file_mark(path: Path, whole: bool) -> str:
     if whole:
         return file_sha256(path)

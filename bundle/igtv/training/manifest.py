@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from ..configuration.running_config import resolved_item, running_settings
-from ..inference.manifest import run_manifest, write_manifest
+from ..inference.manifest import images_sha256, run_manifest, write_manifest
 from ..networks.model_card import model_card_path, read_model_card
 from .checkpoint_keeper import BEST_NAME
 
@@ -14,7 +14,7 @@ MANIFEST_NAME = "run_manifest.json"
 
 
 class TrainingManifest:
-    """Writes `run_manifest.json`: versions, settings, data hash, scan back end, device, seconds, results.
+    """Writes `run_manifest.json`: versions, settings, hashes of the data, scan back end, device, seconds, results.
 
     Args:
         output_dir: folder of the manifest and of the trained weights.
@@ -55,6 +55,7 @@ class TrainingManifest:
             seconds=seconds,
             results=dict(results),
             cases=self._case_names(),
+            images_sha256={case["case"]: images_sha256(case) for case in self.cases["training"]},
             left_out=[str(case) for case in prepared.get("left_out", [])],
         )
         write_manifest(self.output_dir / MANIFEST_NAME, manifest)
