@@ -24,13 +24,14 @@ from .export import (
     check_segmentation_type,
     export_masks,
 )
+from .import_case import LABEL_FILE
 from .import_record import read_case
 from .reference_series import ReferenceSeries, check_same_image, find_reference
 from .rtstruct_writer import check_roi_name
 
 MANIFEST_FILE = "manifest.json"  # that `inferring` writes beside its masks
 CT_FILES = ("ct.nii.gz", "ct.nii")
-DRAWN_ROI_NAME = "IGTV"  # of a mask that no model is known to have made
+UNKNOWN_ROI_NAME = "TARGET"  # of a mask of which nothing says whether it is a GTV or an IGTV
 MOST_VALUES = 64  # different numbers in a map of lesions; more is an image, not a mask
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ def export_mask(
             beside the mask, its voxels are compared.
         output_dir: folder of `rtstruct.dcm`, `seg.dcm`, `mask.nii.gz` and `export.json`, outside of `reference_dicom`.
         export: some of "nifti", "rtstruct", "dicomseg".
-        roi_name: by default IGTV_AI or GTV_AI, after the model's task; IGTV where no model is known.
+        roi_name: by default IGTV_AI or GTV_AI, after the model's task; of an imported label IGTV or GTV, as its
+            `case.json` says; TARGET where nothing says which it is.
         roi_type: RT ROI Interpreted Type.
         lesions: "all", "largest" (number 1), or numbers: those in the mask, or where it holds but one, of its separate
             parts by size.
@@ -91,8 +93,7 @@ def export_mask(
     model = manifest.get("model") or {}
     version = (manifest.get("versions") or {}).get("bundle") or bundle_version()
     source = ContourSource.of_model(model, version, algorithm or _algorithm(Path(mask), manifest))
-    default_name = ROI_NAMES.get(model.get("task"), "IGTV_AI") if manifest else DRAWN_ROI_NAME
-    masks = _rois(image, check_roi_name(roi_name or default_name), lesions)
+    masks = _rois(image, check_roi_name(roi_name or _default_name(Path(mask), manifest)), lesions)
     reference = find_reference(reference_dicom, image, ct_series)
     _check_ct_beside(Path(mask).parent, reference)
     files = export_masks(
@@ -165,6 +166,21 @@ def _manifest_beside(mask: Path) -> Mapping[str, Any]:
         )  # fmt: skip
         return {}
     return manifest
+
+
+def _default_name(mask: Path, manifest: Mapping[str, Any]) -> str:
+    """Name of the ROI by what is known of the mask; a planning system must not read IGTV where nobody said so."""
+    task = (manifest.get("model") or {}).get("task")
+    if task in ROI_NAMES:
+        return ROI_NAMES[task]
+    kind = (read_case(mask.parent) or {}).get("label_kind") if mask.name == LABEL_FILE else None
+    if kind in ROI_NAMES:
+        return kind.upper()
+    logger.warning(
+        "nothing says whether %s is a GTV or an IGTV: the ROI is called %s; give its name with --roi_name",
+        mask.name, UNKNOWN_ROI_NAME,
+    )  # fmt: skip
+    return UNKNOWN_ROI_NAME
 
 
 def _algorithm(mask: Path, manifest: Mapping[str, Any]) -> str:

@@ -106,9 +106,19 @@ def test_the_model_is_named_only_for_its_own_mask(tmp_path, patient):
     assert roi(pred, algorithm="SEMIAUTOMATIC") == ("GTV_AI", "SEMIAUTOMATIC", True)
     drawn = pred.with_name("drawn.nii.gz")
     drawn.write_bytes(pred.read_bytes())
-    assert roi(drawn) == ("IGTV", "MANUAL", False)
+    assert roi(drawn) == ("TARGET", "MANUAL", False)
     pred.with_name("manifest.json").unlink()
-    assert roi(pred) == ("IGTV", "MANUAL", False)
+    assert roi(pred) == ("TARGET", "MANUAL", False)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("gtv", "GTV"), ("igtv", "IGTV"), (None, "TARGET")])
+def test_an_imported_label_is_called_what_it_is(tmp_path, patient, monkeypatch, caplog, kind, name):
+    """A planning system must not read IGTV where somebody drew a GTV, or nobody said which it is."""
+    nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), tmp_path / "case" / "label.nii.gz")
+    monkeypatch.setattr("igtv.dicom.exporting.read_case", lambda folder: {"label_kind": kind} if kind else None)
+    export_mask(tmp_path / "case" / "label.nii.gz", patient["dicom"], tmp_path / "out", "rtstruct")
+    assert contours(tmp_path / "out" / "rtstruct.dcm", patient)[0] == name
+    assert ("whether label.nii.gz is a GTV or an IGTV" in caplog.text) == (kind is None)
 
 
 def test_a_corrected_mask_does_not_pass_for_the_networks_own(tmp_path, patient, caplog):
@@ -234,7 +244,7 @@ def test_parts_of_a_binary_mask_can_be_chosen(tmp_path, patient):
     for lesions, voxels in (("all", 630), ("largest", 540), ("2", 90)):
         export_mask(tmp_path / "mine.nii.gz", patient["dicom"], tmp_path / "out", "rtstruct", lesions=lesions)
         name, read = contours(tmp_path / "out" / "rtstruct.dcm", patient)
-        assert (name, read.sum()) == ("IGTV", voxels)
+        assert (name, read.sum()) == ("TARGET", voxels)
     assert "unknown origin" in pydicom.dcmread(tmp_path / "out" / "rtstruct.dcm").StructureSetDescription
 
 
@@ -331,5 +341,5 @@ def test_the_verb_writes_what_its_settings_say(tmp_path, patient, bundle_dir):
     )
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["export.json", "rtstruct.dcm", "seg.dcm"]
     (roi,) = pydicom.dcmread(tmp_path / "out" / "rtstruct.dcm").StructureSetROISequence
-    assert (roi.ROIName, roi.ROIGenerationAlgorithm) == ("IGTV", "SEMIAUTOMATIC")
+    assert (roi.ROIName, roi.ROIGenerationAlgorithm) == ("TARGET", "SEMIAUTOMATIC")
     assert str(tmp_path) not in (tmp_path / "out" / "export.json").read_text()
