@@ -109,6 +109,7 @@ def suv_scale(datasets: Sequence[Dataset]) -> SuvScale:
     if not units:
         raise missing(headers[0], "Units", "nobody knows what the values are")
     decisions = [f"Units {units}"]
+    _check_picture(headers[0], decisions)
     if units == "BQML":
         factors = _from_activity(headers, np.ones(len(headers)), decisions)
     elif units == "CNTS":
@@ -175,7 +176,7 @@ def _from_counts(headers: Sequence[Dataset], decisions: list[str]) -> np.ndarray
 
 def _from_activity(headers: Sequence[Dataset], becquerel_per_ml: np.ndarray, decisions: list[str]) -> np.ndarray:
     """SUVbw = activity concentration * weight / dose left at the moment to which the activity belongs."""
-    _check_corrections(headers, decisions)
+    _check_decay(headers[0])
     item = radiopharmaceutical(headers)
     weight = weight_kg(headers[0], decisions)
     dose = injected_dose_bq(item, decisions)
@@ -194,23 +195,31 @@ def _from_activity(headers: Sequence[Dataset], becquerel_per_ml: np.ndarray, dec
     return becquerel_per_ml * weight * 1000 / left
 
 
-def _check_corrections(headers: Sequence[Dataset], decisions: list[str]) -> None:
-    """Without attenuation correction values are no activity; CorrectedImage must not deny what DecayCorrection says."""
-    if text(headers[0], "CountsSource").upper() == "TRANSMISSION":
+def _check_picture(header: Dataset, decisions: list[str]) -> None:
+    """Whatever the units: of a transmission, or without attenuation correction, values are no uptake."""
+    if text(header, "CountsSource").upper() == "TRANSMISSION":
         raise DicomError(f"{tag_name('CountsSource')} is TRANSMISSION: this is no picture of the tracer")
-    found = headers[0].get("CorrectedImage")
-    listed = [] if not found else [found] if isinstance(found, str) else [str(word) for word in found]
-    listed = [word.strip().upper() for word in listed]
+    listed = _corrections(header)
     if not listed:
         decisions.append("CorrectedImage is missing; attenuation correction taken from Units")
-        return
-    if "ATTN" not in listed:
+    elif "ATTN" not in listed:
         raise DicomError(
             f"{tag_name('CorrectedImage')} lacks ATTN: not attenuation corrected, its values are no activity; export "
             "the corrected series"
         )
+
+
+def _check_decay(header: Dataset) -> None:
+    """CorrectedImage must not deny what DecayCorrection says."""
+    listed = _corrections(header)
     corrected = any(word.startswith("DEC") for word in listed)
-    if corrected == (text(headers[0], "DecayCorrection").upper() == "NONE"):
+    if listed and corrected == (text(header, "DecayCorrection").upper() == "NONE"):
         raise DicomError(
             f"{tag_name('CorrectedImage')} and {tag_name('DecayCorrection')} contradict each other on decay"
         )
+
+
+def _corrections(header: Dataset) -> list[str]:
+    found = header.get("CorrectedImage")
+    listed = [] if not found else [found] if isinstance(found, str) else [str(word) for word in found]
+    return [word.strip().upper() for word in listed]

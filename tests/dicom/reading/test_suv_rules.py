@@ -349,6 +349,15 @@ def test_body_sizes_need_their_tags(pet_header, suv_type, keyword, tag):
         factor(pet_header(Units="GML", SUVType=suv_type, **{keyword: None}))
 
 
+@pytest.mark.parametrize("units", ["BQML", "GML", "CM2ML"])
+def test_values_that_are_no_uptake_are_refused_in_any_unit(pet_header, units):
+    """A scanner that computes SUV itself does so without attenuation correction too."""
+    with pytest.raises(DicomError, match="lacks ATTN: not attenuation corrected"):
+        factor(pet_header(Units=units, CorrectedImage=["NORM", "DECY"]))
+    with pytest.raises(DicomError, match="is TRANSMISSION"):
+        factor(pet_header(Units=units, CountsSource="TRANSMISSION"))
+
+
 def test_contradictions_are_refused(pet_header):
     with pytest.raises(DicomError, match="lacks ATTN"):
         factor(pet_header(CorrectedImage=["NORM", "DECY"]))
