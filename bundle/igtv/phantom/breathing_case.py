@@ -9,9 +9,9 @@ from .breathing_settings import BREATHING_CT_KINDS, BreathingSettings
 from .case import Case, unpack_phases
 from .ct_physics import time_slices
 from .grid import Grid
+from .lost_noise import restore_ct_noise, restore_pet_noise
 from .motion import Breathing, Excursion, phase_centres
 from .moving_target import MovingTarget
-from .pet_noise import restore_noise
 from .pet_physics import blur
 from .source_case import BadSourceError, SourceCase
 from .tissue_motion import TissueMotion, build_tissue_motion
@@ -111,11 +111,12 @@ def make_breathing_case(
     pet_kept = pet_motion.covered(low, high)
     _check_field(source, kept)
 
-    ct, gtv, ct_phases = _take_ct(source, breath, motion, target, phases_mm)
+    ct_noise = stream(seed, source.case, cycle, "CT noise")
+    ct, gtv, ct_phases = _take_ct(source, breath, motion, target, phases_mm, ct_noise)
     points, shares = dwell_points(breath.trace_mm)
     pet = pet_motion.mean(source.pet, points, shares)
     noise = stream(seed, source.case, cycle, "noise")
-    pet = restore_noise(pet, source.pet, pet_motion, points, shares, noise)
+    pet = restore_pet_noise(pet, source.pet, pet_motion, points, shares, noise)
     if settings.pet_fwhm_mm > 0:
         pet = blur(pet, settings.pet_fwhm_mm, source.pet_grid.spacing_mm)
     phases = target.phases(phases_mm)[kept]
@@ -138,12 +139,17 @@ def breathing_case_name(source_case: str, cycle: int) -> str:
 
 
 def _take_ct(
-    source: SourceCase, breath: Breath, motion: TissueMotion, target: MovingTarget, phases_mm: np.ndarray
+    source: SourceCase,
+    breath: Breath,
+    motion: TissueMotion,
+    target: MovingTarget,
+    phases_mm: np.ndarray,
+    noise: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """CT in int16, tumour in it, and the breathing phase of each slice (None for an average)."""
     slices = np.full(source.grid.shape[2], breath.ct_phase)
     if breath.ct_kind == "average":
-        ct = motion.mean(source.ct, phases_mm)
+        ct = restore_ct_noise(motion.mean(source.ct, phases_mm), source.ct, motion, phases_mm, noise)
         nearest = np.linalg.norm(phases_mm - phases_mm.mean(axis=0), axis=1).argmin()
         moved, slices = phases_mm[nearest], None
     else:
