@@ -26,7 +26,7 @@ TABLE_FILE, PAGE_FILE = "cases.csv", "cases.html"
 IMPORTER = "igtv.dicom"
 OF_A_LABEL = ("label", "label_kind", "no_tumour")  # keys that go with a label that is there no more
 # Raised when a case would come out otherwise than before: older imports are then made again.
-IMPORT_VERSION = 2
+IMPORT_VERSION = 3
 COLUMNS = {
     "case": "case",
     "status": "status",

@@ -27,6 +27,10 @@ class Chosen:
     def __str__(self) -> str:
         return f"{', '.join(map(repr, self.names))} of {self.source.name}"
 
+    def is_same_as(self, other: "Chosen") -> bool:
+        """By the object itself: comparing sources by value would compare whole headers."""
+        return self.source is other.source and self.names == other.names
+
 
 @dataclass(frozen=True)
 class LabelPlan:
@@ -48,8 +52,10 @@ class LabelPlan:
 
     @property
     def only_phase(self) -> PhaseName | None:
-        """The phase, where the label is a GTV of one phase."""
-        return next(iter(self.per_phase)) if len(self.per_phase) == 1 and len(self.chosen) == 1 else None
+        """The phase, where the label is the GTV of one; None for an IGTV that merely has a phase's GTV beside it."""
+        if self.kind != "gtv" or len(self.chosen) != 1:
+            return None
+        return next((phase for phase, gtv in self.per_phase.items() if gtv.is_same_as(self.chosen[0])), None)
 
 
 def plan_label(
