@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +18,6 @@ from .series import Series, group_into_series
 from .series_choice import choose_series
 
 MODALITIES = ("RTSTRUCT", "SEG")
-# "GTV_c40", "GTV T40", "GTV_ph_40", "GTV_40"
-_ROI_PHASE = re.compile(r"(?:^|[_ \-.])(?:c|t|ph|phase)?[_ \-.]?(\d{1,2})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -153,15 +150,6 @@ def source_phase(source: LabelSource, four_d: FourD) -> PhaseName | None:
         return None  # drawn on all of them: an IGTV, or one ROI per phase
     name = phase_in_text(source.series.description)
     return name if name in four_d.names else None
-
-
-def roi_phase(name: str, four_d: FourD) -> PhaseName | None:
-    """The phase that a ROI's name ends with, if the 4D-CT has it: Tumor_c40, GTV 40%."""
-    phase = phase_in_text(name)
-    if phase is None:
-        found = _ROI_PHASE.search(name)
-        phase = PhaseName(float(found.group(1))) if found else None
-    return phase if phase in four_d.names else None
 
 
 def _only_once(uid: str, four_d: FourD) -> bool:

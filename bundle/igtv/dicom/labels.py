@@ -6,30 +6,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import SimpleITK as sitk
 
+from .chosen_rois import Chosen, rois_of
 from .ct_kind import PHASE
 from .errors import DicomError
 from .four_d import union
-from .label_sources import LabelSource, drawn_on, in_frame, roi_phase, source_phase, unplaced
+from .label_sources import LabelSource, drawn_on, in_frame, unplaced
+from .phase_gtvs import check_all_phases, gtvs_of_phases, unread_numbers
 from .phases import FourD, PhaseName
 from .registration import move_rigidly
-from .roi_names import AmbiguousRoi, choose_roi, is_igtv, read_aliases
+from .roi_names import AmbiguousRoi, is_igtv, read_aliases
 from .series import Series
 from .target_ct import Alignment, Target
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """ROIs of one object."""
-
-    source: LabelSource
-    names: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{', '.join(map(repr, self.names))} of {self.source.name}"
-
-    def is_same_as(self, other: "Chosen") -> bool:
-        """By the object itself: comparing sources by value would compare whole headers."""
-        return self.source is other.source and self.names == other.names
 
 
 @dataclass(frozen=True)
@@ -92,17 +79,23 @@ def plan_label(
         return None
     decisions = ["contours lie in the PET's frame of reference and are moved to the target CT's"] if moved else []
     four_d = None if moved else target.four_d
-    per_phase, misses = _per_phase(own, four_d, options) if four_d is not None else ({}, [])
-    decisions += misses
-    if len(per_phase) < 2 or options.roi is None:
+    drawn, misses = _drawn_igtv(own, target, known, options)
+    per_phase, more = _gtvs_of_phases(own, four_d, options, must=drawn is None)
+    decisions += misses + more
+    if drawn is None and (len(per_phase) < 2 or options.roi is None):
         drawn, misses = _drawn(own, target, known, per_phase, options)
         decisions += misses
-        if drawn is not None:
-            kind = "igtv" if _any_igtv(drawn.names, options) else "gtv"
-            words = [f"label is {drawn}"]
-            if kind == "gtv" and target.kind == PHASE:
-                words.append("the CT is one phase of breathing: the label is a GTV of that phase, not an IGTV")
-            return LabelPlan((drawn,), kind, per_phase, moved, _once(decisions, words))
+    if drawn is not None:
+        kind = "igtv" if _any_igtv(drawn.names, options) else "gtv"
+        words = [f"label is {drawn}"]
+        if kind == "gtv" and target.kind == PHASE:
+            words.append("the CT is one phase of breathing: the label is a GTV of that phase, not an IGTV")
+        if kind == "igtv":  # drawn on a phase it is still no GTV of it, for the motion report to go by
+            per_phase = {phase: gtv for phase, gtv in per_phase.items() if not gtv.is_same_as(drawn)}
+        plan = LabelPlan((drawn,), kind, per_phase, moved)
+        if kind == "gtv" and four_d is not None and plan.only_phase is None:
+            words += unread_numbers(drawn.names, four_d)
+        return replace(plan, decisions=_once(decisions, words))
     if len(per_phase) == 1:
         ((name, chosen),) = per_phase.items()
         words = (
@@ -110,7 +103,7 @@ def plan_label(
             f"{len(four_d.names) - 1} phases have no contour"
         )
         return LabelPlan((chosen,), "gtv", per_phase, moved, _once(decisions, [words]))
-    words = _check_all_phases(per_phase, four_d, options)
+    words = check_all_phases(per_phase, four_d, options.allow_missing_phases)
     return LabelPlan(tuple(per_phase.values()), "igtv", per_phase, moved, _once(decisions, words))
 
 
@@ -171,25 +164,41 @@ def _any_igtv(names: Sequence[str], options) -> bool:
     return any(is_igtv(name, options.aliases) for name in names)
 
 
+def _drawn_igtv(own, target: Target, known, options) -> tuple[Chosen | None, list[str]]:
+    """An IGTV that was drawn, on whichever phase; and which objects hold none, where one says so by name."""
+    named = (
+        [one for one in own if _any_igtv(one.rois, options)] if options.kind == "igtv" and options.roi is None else []
+    )
+    if not named:
+        return None, []
+    chosen, misses = _choose(drawn_on(named, _uids(target), known), options, must=False)
+    return (chosen, misses) if chosen is not None and _any_igtv(chosen.names, options) else (None, misses)
+
+
+def _gtvs_of_phases(own, four_d: FourD | None, options, must: bool) -> tuple[dict[PhaseName, Chosen], list[str]]:
+    """The phases' GTVs; beside a drawn IGTV they serve the motion report alone, and must not stop it."""
+    if four_d is None:
+        return {}, []
+    try:
+        gtvs, misses = gtvs_of_phases(own, four_d, options)
+    except DicomError as error:
+        if must:
+            raise
+        return {}, [f"motion is not measured on the phases' GTVs: {error}"]
+    return gtvs, misses if must else []
+
+
 def _drawn(own, target: Target, known, per_phase: dict[PhaseName, Chosen], options) -> tuple[Chosen | None, list[str]]:
     """What was drawn for this very CT, None where only the phases' GTVs are there; and which objects hold no target."""
-    misses: list[str] = []
     phase_sources = {id(chosen.source) for chosen in per_phase.values()}
-    if options.kind == "igtv" and options.roi is None:
-        # an IGTV is an IGTV, on whichever phase it was drawn
-        named = [one for one in own if _any_igtv(one.rois, options)]
-        explicit, misses = _choose(drawn_on(named, _uids(target), known), options, must=False) if named else (None, [])
-        if explicit is not None and _any_igtv(explicit.names, options):
-            return explicit, misses
     others = own if options.roi is not None else [one for one in own if id(one) not in phase_sources]
     if target.phase is not None and target.phase in per_phase and options.kind == "gtv":
-        return per_phase[target.phase], misses
+        return per_phase[target.phase], []
     candidates = drawn_on(others, _uids(target), known) if others else []
     if per_phase and options.roi is None:
         # beside contours on the phases only what was drawn on this CT itself counts
         candidates = [one for one in candidates if set(_uids(target)).intersection(one.series_uids)]
-    drawn, more = _choose(candidates, options, must=not per_phase)
-    return drawn, misses + more
+    return _choose(candidates, options, must=not per_phase)
 
 
 def _uids(target: Target) -> list[str]:
@@ -202,7 +211,7 @@ def _choose(candidates: Sequence[LabelSource], options, must: bool) -> tuple[Cho
     for one in candidates:
         names = one.rois  # of a damaged object, which must not pass for one without target
         try:
-            found.append(_rois_of(one, names, options, options.kind))
+            found.append(rois_of(one, names, options, options.kind))
         except AmbiguousRoi as error:
             raise AmbiguousRoi(f"{one.name}: {error}") from error
         except DicomError as error:
@@ -213,58 +222,3 @@ def _choose(candidates: Sequence[LabelSource], options, must: bool) -> tuple[Cho
     if not found and must:
         raise DicomError("; ".join(misses) or "no RTSTRUCT or DICOM SEG lies on the target CT")
     return (found[0] if found else None), misses
-
-
-def _rois_of(source: LabelSource, names: Sequence[str], options, kind: str) -> Chosen:
-    roi = choose_roi(names, kind=kind, roi=options.roi, aliases=options.aliases, nodes=options.nodes)
-    return Chosen(source, (roi,) if isinstance(roi, str) else tuple(roi))
-
-
-def _per_phase(own: Sequence[LabelSource], four_d: FourD, options) -> tuple[dict[PhaseName, Chosen], list[str]]:
-    """Phase -> its GTV, and which objects of a phase have none."""
-    found: dict[PhaseName, Chosen] = {}
-    misses = []
-    for source in own:
-        of_source = source_phase(source, four_d)
-        groups: dict[PhaseName, list[str]] = {}
-        for name in source.rois:
-            if options.roi is None and is_igtv(name, options.aliases):
-                continue
-            of_name = roi_phase(name, four_d)
-            if of_source is not None and of_name not in (None, of_source):
-                raise DicomError(
-                    f"{source.name} was drawn on phase {of_source}, its ROI {name!r} says {of_name}: which is right? "
-                    "Choose with --label_series and --roi"
-                )
-            phase = of_source or of_name
-            if phase is not None:
-                groups.setdefault(phase, []).append(name)
-        for phase, names in groups.items():
-            try:
-                chosen = _rois_of(source, names, options, "gtv")
-            except AmbiguousRoi as error:
-                raise AmbiguousRoi(f"phase {phase}, {source.name}: {error}") from error
-            except DicomError as error:
-                misses.append(f"phase {phase}, {source.name}: {error}")
-                continue
-            if phase in found:
-                raise DicomError(
-                    f"phase {phase} has two GTVs: {found[phase]} and {chosen}; choose with --label_series or --roi"
-                )
-            found[phase] = chosen
-    return {name: found[name] for name in four_d.names if name in found}, misses
-
-
-def _check_all_phases(per_phase: dict[PhaseName, Chosen], four_d: FourD, options) -> list[str]:
-    absent = [name for name in four_d.names if name not in per_phase]
-    if absent and not options.allow_missing_phases:
-        raise DicomError(
-            f"{len(per_phase)} of {len(four_d.names)} phases have a GTV, phase {', '.join(map(str, absent))} none: the "
-            "union would be too small; contour all phases, choose another ROI with --roi, or accept it with "
-            "--allow_missing_phases True"
-        )
-    words = f"label is the union of the GTVs of {len(per_phase)} phases: " + "; ".join(
-        f"{name}: {chosen}" for name, chosen in per_phase.items()
-    )
-    lacking = [f"phase {', '.join(map(str, absent))} has no GTV (--allow_missing_phases)"] if absent else []
-    return [words, *lacking]

@@ -143,6 +143,67 @@ def test_a_roi_that_names_another_phase_than_its_object_is_refused(dicom, ct, st
         plan(None)
 
 
+@pytest.fixture
+def phases(dicom, ct, tmp_path):
+    """A 4D-CT of five phases; phase -> series UID."""
+    return {
+        value: dicom.series(tmp_path, ct, frame=PET_FRAME, description=f"4D {value}%") for value in (0, 20, 40, 60, 80)
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"roi": "IGTV"}, {"label_series": "rs"}])
+@pytest.mark.parametrize("on_ct_of_pet", [False, True])
+def test_the_dose_level_of_another_roi_is_no_phase(
+    on_ct_of_pet, options, dicom, ct, phases, structures, plan, tmp_path
+):
+    target = dicom.series(tmp_path, ct, frame=PET_FRAME, description="CT AC") if on_ct_of_pet else None
+    structures("rs", ["IGTV", "PTV_60"], refers_to=[phases[40]])
+    made = plan(target, **options)
+    assert (made.chosen[0].names, made.kind) == (("IGTV",), "igtv")
+    assert made.only_phase is None and made.per_phase == {}
+
+
+def test_a_bare_number_is_a_phase_only_beside_another_of_its_stem(phases, structures, plan):
+    structures("rs", ["GTV_60", "PTV_60", "CTV_40"], refers_to=["1.2.3.999"])
+    made = plan(None)
+    assert (made.chosen[0].names, made.kind, made.only_phase) == (("GTV_60",), "gtv", None)
+    assert any(
+        "'GTV_60': its number may be a dose level and is not read as phase 60 %" in words for words in made.decisions
+    )
+    structures("rs", ["GTV_0", "GTV_20", "gtv_40", "GTV_60", "GTV_80", "PTV_60"], refers_to=["1.2.3.999"])
+    made = plan(None)
+    names = {phase.percent: one.names for phase, one in made.per_phase.items()}
+    assert made.kind == "igtv" and names[40] == ("gtv_40",) and sorted(names) == [0, 20, 40, 60, 80]
+
+
+@pytest.mark.parametrize("name", ["GTV_c60", "GTV T60", "GTV_ph_60", "GTV phase 60", "GTV 60%"])
+def test_a_number_that_is_called_a_phase_is_one_alone(name, phases, structures, plan):
+    structures("rs", [name, "PTV_40"], refers_to=["1.2.3.999"])
+    assert plan(None).only_phase.percent == 60
+
+
+def test_the_phase_an_object_was_drawn_on_goes_before_a_bare_number(phases, structures, plan):
+    structures("rs", ["GTV_60", "PTV_60"], refers_to=[phases[40]])
+    assert plan(None).only_phase.percent == 40
+
+
+def test_the_users_roi_is_of_the_phase_its_object_was_drawn_on(phases, structures, plan):
+    structures("rs", ["GTV_c40"], refers_to=[phases[0]])
+    with pytest.raises(DicomError, match='which is right.*--roi "GTV_c40" takes it as phase 0 %.*--exclude_series'):
+        plan(None)
+    assert plan(None, roi="GTV_c40").only_phase.percent == 0
+
+
+@pytest.mark.parametrize("rois", [["GTV_a", "GTV_b"], ["GTV_c60"]])
+def test_gtvs_that_cannot_be_told_apart_do_not_stop_an_igtv(rois, phases, structures, plan):
+    structures("rs", ["IGTV", *rois], refers_to=[phases[40]])
+    made = plan(None)
+    assert (made.chosen[0].names, made.kind, made.per_phase) == (("IGTV",), "igtv", {})
+    assert any("motion is not measured on the phases' GTVs: " in words for words in made.decisions)
+    with pytest.raises(DicomError, match="rs"):
+        plan(None, kind="gtv")
+
+
 def test_an_alias_makes_an_igtv_and_a_name_that_ends_like_one_does_not(dicom, ct, structures, plan, tmp_path):
     uid = dicom.series(tmp_path, ct, frame=PET_FRAME)
     structures("rs", ["Zielvolumen 1", "MRI_GTV", "Heart"], refers_to=[uid])
