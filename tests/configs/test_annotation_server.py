@@ -72,6 +72,7 @@ def test_training_task_trains_on_pairs(bundle_copy, cases, tiny_training, tmp_pa
     manifest = json.loads((out / "run_manifest.json").read_text())
     assert manifest["cases"] == {"training": ["case_0", "case_1"], "validation": ["case_2"]}
     assert manifest["results"]["epochs"] == 1
+    assert json.loads((out / "model.json").read_text())["trained_on"] == "cases given by lists"  # no phantom
     assert not (bundle_copy / "output").exists()  # where the phantom would be
     assert (bundle_copy / "models" / "model.pt").read_bytes() == before
     start = torch.load(bundle_copy / "models" / "model.pt", weights_only=True)

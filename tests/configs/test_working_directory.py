@@ -44,6 +44,20 @@ def test_phantoms_land_in_the_bundle(bundle_copy, monkeypatch, start, configs):
     assert breathing == bundle_copy / "output" / "breathing"
 
 
+@pytest.mark.parametrize(("start", "configs"), [("..", "bundle/configs"), (".", "configs")])
+@pytest.mark.parametrize(
+    "names", [("train",), ("train", "finetune"), ("train", "evaluate"), ("retrain",), ("campaign",)]
+)
+def test_a_datalist_alone_brings_its_folder(bundle_copy, monkeypatch, tmp_path, start, configs, names):
+    """Absolute, and relative to where the user stands; a `dataset_dir` that is given wins."""
+    monkeypatch.chdir(bundle_copy / start)
+    files = [f"{configs}/{name}.json" for name in names]
+    assert resolved("dataset_dir", files, datalist=str(tmp_path / "list.json")) == tmp_path
+    assert resolved("dataset_dir", files, datalist="data/list.json") == (bundle_copy / start / "data").resolve()
+    given = {"datalist": str(tmp_path / "list.json"), "dataset_dir": "images"}
+    assert resolved("dataset_dir", files, **given) == Path("images")
+
+
 def test_from_elsewhere_bundle_root_says_where(bundle_copy, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     files = [str(bundle_copy / "configs" / "train.json")]

@@ -165,3 +165,10 @@ def test_a_case_may_bring_its_name(write_datalist):
     for value, message in ((7, "`case` is 7: a text"), ("a/b", "cannot name an output folder"), ("$x", "`case` '.x'")):
         with pytest.raises(ValueError, match=message):
             read_datalist(write_datalist(training=[{**item("a"), "case": value}]))
+
+
+def test_a_folder_stands_for_its_dataset_json(write_datalist, tmp_path):
+    write_datalist(training=[{"ct": "P1/ct.nii.gz", "pet": "P1/pet.nii.gz"}])
+    assert read_datalist(None, tmp_path).training[0].ct == str(tmp_path / "P1" / "ct.nii.gz")
+    with pytest.raises(ValueError, match="neither datalist nor dataset_dir is given"):
+        read_datalist(None)

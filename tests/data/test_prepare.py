@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from igtv.data.prepare import prepare_cases
+from igtv.data.prepare import make_phantom_where_asked, prepare_cases
 
 
 @pytest.fixture
@@ -22,6 +22,24 @@ def dataset_dir(make_case, tmp_path):
 
 def prepared(dataset_dir: Path, task: str | None) -> dict[str, list]:
     return prepare_cases(dataset_dir, dataset_dir / "dataset.json", fold=0, task=task)
+
+
+def test_a_folder_alone_means_its_dataset_json(dataset_dir):
+    parts = prepare_cases(dataset_dir, None, fold=0)
+    assert [case["ct"] for case in parts["training"]] == [str(dataset_dir / "P1" / "ct.nii.gz")]
+
+
+def test_the_phantom_is_made_only_where_folder_and_datalist_are_its_own(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr("igtv.data.prepare.ensure_phantom_dataset", lambda **arguments: made.append(arguments))
+    home, phantom = tmp_path / "phantom", {"dataset_dir": str(tmp_path / "phantom"), "task": "gtv"}
+    for folder, datalist in ((home, tmp_path / "list.json"), (tmp_path, None), (tmp_path, tmp_path / "list.json")):
+        make_phantom_where_asked(folder, datalist, phantom)
+    make_phantom_where_asked(home, None, None)
+    assert made == []
+    make_phantom_where_asked(home, None, phantom)
+    make_phantom_where_asked(home, home / "dataset.json", phantom)
+    assert made == [phantom, phantom]
 
 
 def test_a_gtv_model_does_not_learn_from_igtv_contours(dataset_dir):

@@ -107,6 +107,18 @@ def test_phantom_is_made_only_where_the_defaults_point(run_verb, tmp_path, monke
     assert len(made) == 1 and not (tmp_path / "nothing").exists()
 
 
+def test_a_datalist_alone_trains_on_its_own_cases_and_is_named_so(run_verb, small_run, tiny_phantom, tmp_path):
+    """Paths start from the datalist's folder; the phantom's folder plays no part."""
+    folder = tmp_path / "clinic"
+    shutil.copytree(tiny_phantom, folder)
+    (folder / "dataset.json").rename(folder / "list.json")
+    settings = {**small_run, "epochs": 1, "samples_per_epoch": 1, "phantom_dir": str(tmp_path / "never made")}
+    run_verb("training", ["train.json"], **settings, datalist=str(folder / "list.json"), output_dir=str(tmp_path / "o"))
+    card = read_model_card(tmp_path / "o" / "model.pt")
+    assert card["trained_on"] == "clinic" and card["name"] == "GTV model trained on clinic"
+    assert not (tmp_path / "never made").exists()
+
+
 def test_a_new_run_sets_the_old_one_aside(train, trained, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)

@@ -15,6 +15,7 @@ from .datalist_item import DatalistItem, read_item
 from .patient_folds import deal_to_folds
 
 PARTS = ("training", "validation", "testing")
+DATALIST_NAME = "dataset.json"  # in the folder of a data set
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,11 @@ class Datalist:
         return any(item.fold is not None for item in self.training)
 
 
-def read_datalist(datalist: str | Path, dataset_dir: str | Path | None = None) -> Datalist:
+def read_datalist(datalist: str | Path | None, dataset_dir: str | Path | None = None) -> Datalist:
     """Read and validate a datalist JSON; whether the files exist and hold what they should is `checks.check_cases`.
 
     Args:
-        datalist: path of the JSON file.
+        datalist: path of the JSON file; None: `dataset.json` in `dataset_dir`.
         dataset_dir: folder that relative paths in the file refer to; default: the folder of the file.
 
     Returns:
@@ -49,9 +50,9 @@ def read_datalist(datalist: str | Path, dataset_dir: str | Path | None = None) -
 
     Raises:
         FileNotFoundError: the file or `dataset_dir` does not exist.
-        ValueError: not JSON, or an item breaks the format; the text names file, list, entry and key.
+        ValueError: neither is given, not JSON, or an item breaks the format; the text names file, list, entry and key.
     """
-    path = Path(datalist).absolute()
+    path = datalist_path(datalist, dataset_dir).absolute()
     if not path.is_file():
         raise FileNotFoundError(f"datalist {path} does not exist: give the path of a datalist JSON file")
     folder = path.parent if dataset_dir is None else Path(dataset_dir).absolute()
@@ -74,6 +75,17 @@ def read_datalist(datalist: str | Path, dataset_dir: str | Path | None = None) -
     _check_unique(path, items)
     _check_patients(path, items)
     return Datalist(path, folder, **items)
+
+
+def datalist_path(datalist: str | Path | None, dataset_dir: str | Path | None) -> Path:
+    """The datalist's file: the one given, else `dataset.json` in the folder of the data.
+
+    Raises:
+        ValueError: neither is given.
+    """
+    if datalist is None and dataset_dir is None:
+        raise ValueError("neither datalist nor dataset_dir is given: give the file, or the folder that holds it")
+    return Path(dataset_dir) / DATALIST_NAME if datalist is None else Path(datalist)
 
 
 def split_cases(

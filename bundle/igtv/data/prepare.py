@@ -6,14 +6,14 @@ from pathlib import Path
 
 from ..phantom.dataset import ensure_phantom_dataset
 from .checks import check_cases
-from .datalist import PARTS, Datalist, read_datalist, split_cases
+from .datalist import PARTS, Datalist, datalist_path, read_datalist, split_cases
 
 logger = logging.getLogger(__name__)
 
 
 def prepare_cases(
     dataset_dir: str | Path,
-    datalist: str | Path,
+    datalist: str | Path | None,
     fold: int,
     num_folds: int = 5,
     cross_validation: bool = False,
@@ -28,7 +28,7 @@ def prepare_cases(
 
     Args:
         dataset_dir: folder that the datalist's paths start from.
-        datalist: datalist JSON.
+        datalist: datalist JSON; None: `dataset.json` in `dataset_dir`.
         fold: fold that validates.
         num_folds: folds to make where the datalist has neither folds nor a validation list, or `cross_validation`
             asks for them.
@@ -51,8 +51,7 @@ def prepare_cases(
         FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named; or IGTV contours, where a
             GTV model is to learn from them, or breathing is to be put into them.
     """
-    if phantom is not None and _is_phantom(dataset_dir, datalist, phantom):
-        ensure_phantom_dataset(**phantom)
+    make_phantom_where_asked(dataset_dir, datalist, phantom)
     listing = read_datalist(datalist, dataset_dir)
     if task == "gtv":
         _refuse_igtv_contours(listing)
@@ -68,6 +67,16 @@ def prepare_cases(
         _refuse_to_move_igtv(listing, parts["training"])
     logger.info("cases: %s", ", ".join(f"{len(parts[part])} {part}" for part in PARTS))
     return {**parts, "left_out": left_out}
+
+
+def make_phantom_where_asked(dataset_dir: str | Path, datalist: str | Path | None, phantom: Mapping | None) -> None:
+    """Make the built-in phantom where folder and datalist are its own; None: there is no phantom to make."""
+    if phantom is None:
+        return
+    home = Path(phantom["dataset_dir"])
+    own = datalist_path(None, home).resolve()
+    if Path(dataset_dir).resolve() == home.resolve() and datalist_path(datalist, dataset_dir).resolve() == own:
+        ensure_phantom_dataset(**phantom)
 
 
 def _refuse_igtv_contours(listing: Datalist) -> None:
@@ -90,8 +99,3 @@ def _refuse_to_move_igtv(listing: Datalist, training: Sequence[Mapping]) -> None
             f"breathing_probability is above 0, but {len(moved)} of {len(training)} training cases of {listing.path} "
             f"hold IGTV contours (`label_kind`; the first: {moved[0]}): breathing is put into GTV contours, give 0"
         )
-
-
-def _is_phantom(dataset_dir: str | Path, datalist: str | Path, phantom: Mapping) -> bool:
-    home = Path(phantom["dataset_dir"]).resolve()
-    return Path(dataset_dir).resolve() == home and Path(datalist).resolve() == home / "dataset.json"

@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from ..configuration.whole_numbers import whole_number
 from ..data.datalist import read_datalist
+from ..data.prepare import make_phantom_where_asked
 from ..evaluation.tables import write_rows
 from ..files import write_json
 from ..inference.case_segmenter import CaseSegmenter
-from ..phantom.dataset import ensure_phantom_dataset
 from .campaign_curve import save_curve
 from .candidate import keep_evaluation, known_evaluation
 from .frozen_set import FrozenSet
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 def run_campaign(
     output_dir: str | Path,
     dataset_dir: str | Path,
-    datalist: str | Path,
+    datalist: str | Path | None,
     model_path: str | Path,
     strategies: Sequence[str] = ("uncertainty", "diverse", "random"),
     rounds: int = 4,
@@ -60,14 +60,15 @@ def run_campaign(
     Args:
         output_dir: new folder for `campaign.csv`, `campaign.png`, `campaign.json`, and one registry per strategy.
         dataset_dir: folder that the datalist's paths start from.
-        datalist: labelled cases; those that validate with `fold` are the frozen set, the others are the pool.
+        datalist: labelled cases (None: `dataset.json` in that folder); those that validate with `fold` are the frozen
+            set, the others are the pool.
         model_path: weights that every strategy starts from.
         strategies: of `selection.STRATEGIES`.
         rounds: at most this many; fewer where the pool runs dry.
         cases_per_round: labels per round.
         repeats: campaigns per strategy, choices and trainings with seeds from `seed` on.
         fold, num_folds: of the frozen set, see `data.datalist.split_cases`.
-        phantom: settings of the built-in phantom, made where `dataset_dir` is the phantom's own.
+        phantom: settings of the built-in phantom, made where `dataset_dir` and `datalist` are its own.
         device: of scoring and training; None: CUDA where there is one.
         margin, max_case_drop, outweighing_gain: rule of the gate.
         seed: of all choices and trainings, and of the split into frozen set and pool.
@@ -82,8 +83,7 @@ def run_campaign(
     """
     folder = Path(output_dir)
     _check(folder, strategies, rounds, cases_per_round, repeats)
-    if phantom is not None and Path(phantom["dataset_dir"]).resolve() == Path(dataset_dir).resolve():
-        ensure_phantom_dataset(**phantom)
+    make_phantom_where_asked(dataset_dir, datalist, phantom)
     listing = read_datalist(datalist, dataset_dir)
     frozen = open_frozen_set(folder / FROZEN_DIR, listing, fold, num_folds, seed)
     pool = [case for case in labelled_cases(listing) if frozen.leak(case) is None]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.datalist import Datalist, read_datalist, split_cases
-from ..phantom.dataset import ensure_phantom_dataset
+from ..data.prepare import make_phantom_where_asked
 from .frozen_set import FROZEN_FILE, FrozenSet, make_frozen_set, read_frozen_set
 from .gate import GateRule
 from .model_version import ModelVersion
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 def retrain(
     dataset_dir: str | Path,
-    datalist: str | Path,
+    datalist: str | Path | None,
     models_dir: str | Path,
     model_path: str | Path,
     name: str = "igtv",
@@ -42,13 +42,14 @@ def retrain(
 
     Args:
         dataset_dir: folder that the datalist's paths start from.
-        datalist: datalist; new labels are those that no version has learned from, so append to it and call again.
+        datalist: datalist (None: `dataset.json` in that folder); new labels are those that no version has learned
+            from, so append to it and call again.
         models_dir: folder of the registry, the frozen set and the progress file.
         model_path: pre-trained weights, where fine-tuning starts; version 1 of a new registry, and no other later.
         name: of the registry.
         fold, num_folds: of the frozen set's choice, see `data.datalist.split_cases`.
         pretraining_datalist: labelled cases of the pre-training, for `pretraining_cases`.
-        phantom: settings of the built-in phantom, made where `dataset_dir` is the phantom's own.
+        phantom: settings of the built-in phantom, made where `dataset_dir` and `datalist` are its own.
         margin, max_case_drop, outweighing_gain: rule of the gate.
         seed: of all choices.
         **settings: the other fields of `CycleSettings`.
@@ -59,8 +60,7 @@ def retrain(
     Raises:
         ValueError: nothing new, bad cases, settings that do not fit, or a registry that began with other weights.
     """
-    if phantom is not None and Path(phantom["dataset_dir"]).resolve() == Path(dataset_dir).resolve():
-        ensure_phantom_dataset(**phantom)
+    make_phantom_where_asked(dataset_dir, datalist, phantom)
     listing = read_datalist(datalist, dataset_dir)
     folder = Path(models_dir)
     registry = ModelRegistry(folder, name)
