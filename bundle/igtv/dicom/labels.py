@@ -10,11 +10,12 @@ from .chosen_rois import Chosen, rois_of
 from .ct_kind import PHASE
 from .errors import DicomError
 from .four_d import union
+from .label_kind import any_igtv, label_kind
 from .label_sources import LabelSource, drawn_on, in_frame, unplaced
 from .phase_gtvs import check_all_phases, gtvs_of_phases, unread_numbers
 from .phases import FourD, PhaseName
 from .registration import move_rigidly
-from .roi_names import AmbiguousRoi, is_igtv, read_aliases
+from .roi_names import AmbiguousRoi, read_aliases
 from .series import Series
 from .target_ct import Alignment, Target
 
@@ -85,26 +86,15 @@ def plan_label(
     if drawn is None and (len(per_phase) < 2 or options.roi is None):
         drawn, misses = _drawn(own, target, known, per_phase, options)
         decisions += misses
-    if drawn is not None:
-        kind = "igtv" if _any_igtv(drawn.names, options) else "gtv"
-        words = [f"label is {drawn}"]
-        if kind == "gtv" and target.kind == PHASE:
-            words.append("the CT is one phase of breathing: the label is a GTV of that phase, not an IGTV")
-        if kind == "igtv":  # drawn on a phase it is still no GTV of it, for the motion report to go by
-            per_phase = {phase: gtv for phase, gtv in per_phase.items() if not gtv.is_same_as(drawn)}
-        plan = LabelPlan((drawn,), kind, per_phase, moved)
-        if kind == "gtv" and four_d is not None and plan.only_phase is None:
-            words += unread_numbers(drawn.names, four_d)
-        return replace(plan, decisions=_once(decisions, words))
-    if len(per_phase) == 1:
-        ((name, chosen),) = per_phase.items()
-        words = (
-            f"label is {chosen}: a GTV on phase {name} only. It is no IGTV, and none is made of it: the other "
-            f"{len(four_d.names) - 1} phases have no contour"
-        )
-        return LabelPlan((chosen,), "gtv", per_phase, moved, _once(decisions, [words]))
-    words = check_all_phases(per_phase, four_d, options.allow_missing_phases)
-    return LabelPlan(tuple(per_phase.values()), "igtv", per_phase, moved, _once(decisions, words))
+    if drawn is None and len(per_phase) > 1:
+        words = check_all_phases(per_phase, four_d, options.allow_missing_phases)
+        return LabelPlan(tuple(per_phase.values()), "igtv", per_phase, moved, _once(decisions, words))
+    label = drawn or next(iter(per_phase.values()))
+    kind, words = label_kind(label.names, options)
+    if kind == "igtv":  # drawn on a phase it is still no GTV of it, for the motion report to go by
+        per_phase = {phase: gtv for phase, gtv in per_phase.items() if not gtv.is_same_as(label)}
+    plan = LabelPlan((label,), kind, per_phase, moved)
+    return replace(plan, decisions=_once(decisions, _words(plan, target, four_d), words))
 
 
 def make_label(
@@ -160,19 +150,33 @@ def _once(*words: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for some in words for one in some))
 
 
-def _any_igtv(names: Sequence[str], options) -> bool:
-    return any(is_igtv(name, options.aliases) for name in names)
+def _words(plan: LabelPlan, target: Target, four_d: FourD | None) -> list[str]:
+    """What a label of one object is."""
+    (label,) = plan.chosen
+    phase = plan.only_phase
+    if phase is not None and len(plan.per_phase) == 1:
+        words = [
+            f"label is {label}: a GTV on phase {phase} only. It is no IGTV, and none is made of it: the other "
+            f"{len(four_d.names) - 1} phases have no contour"
+        ]
+    else:
+        words = [f"label is {label}"]
+    if plan.kind == "gtv" and target.kind == PHASE:
+        words.append("the CT is one phase of breathing: the label is a GTV of that phase, not an IGTV")
+    if plan.kind == "gtv" and phase is None and four_d is not None:
+        words += unread_numbers(label.names, four_d)
+    return words
 
 
 def _drawn_igtv(own, target: Target, known, options) -> tuple[Chosen | None, list[str]]:
     """An IGTV that was drawn, on whichever phase; and which objects hold none, where one says so by name."""
     named = (
-        [one for one in own if _any_igtv(one.rois, options)] if options.kind == "igtv" and options.roi is None else []
+        [one for one in own if any_igtv(one.rois, options)] if options.kind == "igtv" and options.roi is None else []
     )
     if not named:
         return None, []
     chosen, misses = _choose(drawn_on(named, _uids(target), known), options, must=False)
-    return (chosen, misses) if chosen is not None and _any_igtv(chosen.names, options) else (None, misses)
+    return (chosen, misses) if chosen is not None and any_igtv(chosen.names, options) else (None, misses)
 
 
 def _gtvs_of_phases(own, four_d: FourD | None, options, must: bool) -> tuple[dict[PhaseName, Chosen], list[str]]:

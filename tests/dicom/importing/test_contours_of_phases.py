@@ -1,5 +1,6 @@
 """A PET with a 4D-CT and contours on its phases: which CT they land on, and what the label is called."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -58,3 +59,14 @@ def test_a_gtv_of_one_phase_lies_on_that_phase(breathing, outcome):
     found = outcome()
     assert (found.row["label_kind"], found.row["ct_kind"], found.row["phase"]) == ("gtv", "phase", "50 %")
     assert np.array_equal(found.ct, breathing.hu[50]) and found.label.sum() == 8
+
+
+def test_a_roi_that_the_user_calls_an_igtv_is_one_in_the_datalist(breathing, outcome, tmp_path):
+    """Also drawn on one phase: it belongs on the average, and no motion is estimated from it as that phase's GTV."""
+    breathing.contours("rs", {"Zielvolumen 4D": LARGE}, [breathing.uids[50]])
+    found = outcome(roi="Zielvolumen 4D", kind="igtv")
+    (item,) = json.loads((tmp_path / "data" / "dataset.json").read_text())["training"]
+    assert (item["label_kind"], item["ct_kind"]) == ("igtv", "average") and found.label.sum() == 27
+    assert found.row["motion"]["amplitude_mm"] is None
+    found = outcome(roi="Zielvolumen 4D", kind="gtv")
+    assert (found.row["label_kind"], found.row["phase"]) == ("gtv", "50 %")

@@ -212,3 +212,32 @@ def test_an_alias_makes_an_igtv_and_a_name_that_ends_like_one_does_not(dicom, ct
     made = plan(uid, aliases=path)
     assert (made.chosen[0].names, made.kind) == (("Zielvolumen 1",), "igtv")
     assert plan(uid, roi="MRI_GTV").kind == "gtv"
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "kind"),
+    [
+        ("Zielvolumen 4D", "igtv", "igtv"),
+        ("Zielvolumen 4D", "gtv", "gtv"),
+        ("Union IGTV", "igtv", "igtv"),
+        ("MRI_GTV", "igtv", "gtv"),
+        ("ITV", "gtv", "igtv"),
+        ("Herd", "igtv", "gtv"),
+        ("MTV", "gtv", "igtv"),
+    ],
+)
+def test_the_users_kind_counts_where_the_users_roi_does_not_say_it(
+    name, said, kind, dicom, ct, structures, plan, tmp_path
+):
+    uid = dicom.series(tmp_path, ct, frame=PET_FRAME)
+    structures("rs", [name, "Heart"], refers_to=[uid])
+    made = plan(uid, roi=name, kind=said, aliases={"gtv": ["herd"], "igtv": ["MTV"]})
+    assert made.kind == kind
+    settled = name in ("Zielvolumen 4D", "Union IGTV")
+    assert settled == any(f"taken as {kind.upper()} (--kind)" in words for words in made.decisions)
+
+
+def test_without_the_users_roi_its_name_alone_decides_the_kind(dicom, ct, structures, plan, tmp_path):
+    uid = dicom.series(tmp_path, ct, frame=PET_FRAME)
+    structures("rs", ["Tumor", "Heart"], refers_to=[uid])
+    assert plan(uid, kind="igtv").kind == "gtv"
