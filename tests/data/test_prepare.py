@@ -64,6 +64,39 @@ def test_breathing_is_not_put_into_igtv_contours(dataset_dir):
     assert len(prepare_cases(dataset_dir, dataset_dir / "dataset.json", **settings)["training"]) == 1
 
 
+def with_kinds(dataset_dir, make_case, *kinds):
+    """Training cases with these contours (None: the datalist does not say), and one GTV case that validates."""
+    cases = [make_case(f"T{number}") for number in range(len(kinds))] + [make_case("V")]
+    items = [{key: case[key] for key in ("ct", "pet", "label")} for case in cases]
+    for item, kind in zip(items, (*kinds, "gtv"), strict=True):
+        item |= {} if kind is None else {"label_kind": kind}
+    lists = {"training": items[:-1], "validation": items[-1:]}
+    (dataset_dir / "dataset.json").write_text(json.dumps(lists), encoding="utf-8")
+    return dataset_dir
+
+
+def test_gtv_contours_alone_make_no_igtv_model(dataset_dir, make_case):
+    folder = with_kinds(dataset_dir, make_case, "gtv", "gtv")
+    ways_out = "--task gtv, .*--breathing_probability 1.*`label_kind`"
+    with pytest.raises(ValueError, match=f"task is 'igtv', but 2 of 2 training cases .* the first: T0.*{ways_out}"):
+        prepared(folder, "igtv")
+    for task, breathing in (("igtv", 1.0), ("gtv", 0.0), (None, 0.0)):
+        parts = prepare_cases(folder, None, fold=0, task=task, breathing_probability=breathing)
+        assert [case["case"] for case in parts["training"]] == ["T0", "T1"]
+
+
+@pytest.mark.parametrize("other", ["igtv", None])
+def test_some_gtv_contours_are_told(dataset_dir, make_case, caplog, other):
+    parts = prepared(with_kinds(dataset_dir, make_case, "gtv", other), "igtv")
+    assert [case["case"] for case in parts["training"]] == ["T0", "T1"]
+    assert "1 of 2 training cases" in caplog.text and "hold GTV contours" in caplog.text and "T0" in caplog.text
+
+
+def test_contours_of_unknown_kind_are_taken_as_the_user_says(dataset_dir, make_case, caplog):
+    parts = prepared(with_kinds(dataset_dir, make_case, None, None), "igtv")
+    assert len(parts["training"]) == 2 and "contours" not in caplog.text
+
+
 def test_only_what_a_verb_uses_is_read(dataset_dir):
     """A damaged case of another part stops nothing."""
     label = dataset_dir / "P1" / "label.nii.gz"

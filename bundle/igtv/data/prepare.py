@@ -48,23 +48,26 @@ def prepare_cases(
         of `DatalistItem.as_case`, and "left_out" holds the bad ones of the checked parts with their reason.
 
     Raises:
-        FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named; or IGTV contours, where a
-            GTV model is to learn from them, or breathing is to be put into them.
+        FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named; IGTV contours, where a GTV
+            model is to learn from them, or breathing is to be put into them; or GTV contours alone for an IGTV model.
     """
     make_phantom_where_asked(dataset_dir, datalist, phantom)
     listing = read_datalist(datalist, dataset_dir)
     if task == "gtv":
         _refuse_igtv_contours(listing)
-    parts: dict[str, list] = {}
-    left_out = []
-    for part in PARTS:
-        cases = split_cases(listing, fold, part, num_folds=num_folds, seed=seed, cross_validation=cross_validation)
-        if part in checked_parts:
-            cases, bad = check_cases(cases, need_label=part != "testing", skip_bad_cases=skip_bad_cases)
-            left_out += bad
-        parts[part] = cases
+    parts: dict[str, list] = {
+        part: split_cases(listing, fold, part, num_folds=num_folds, seed=seed, cross_validation=cross_validation)
+        for part in PARTS
+    }
     if breathing_probability > 0:
         _refuse_to_move_igtv(listing, parts["training"])
+    elif task == "igtv":
+        _refuse_gtv_contours_alone(listing, parts["training"])
+    left_out = []
+    for part in PARTS:
+        if part in checked_parts:
+            parts[part], bad = check_cases(parts[part], need_label=part != "testing", skip_bad_cases=skip_bad_cases)
+            left_out += bad
     logger.info("cases: %s", ", ".join(f"{len(parts[part])} {part}" for part in PARTS))
     return {**parts, "left_out": left_out}
 
@@ -80,7 +83,7 @@ def make_phantom_where_asked(dataset_dir: str | Path, datalist: str | Path | Non
 
 
 def _refuse_igtv_contours(listing: Datalist) -> None:
-    """Card and ROI of such a model would be called GTV. The reverse is allowed: samples of GTV contours may breathe."""
+    """Card and ROI of such a model would be called GTV."""
     items = [*listing.training, *listing.validation]
     igtv = [item.case for item in items if item.label_kind == "igtv"]
     if igtv:
@@ -90,12 +93,35 @@ def _refuse_igtv_contours(listing: Datalist) -> None:
         )
 
 
+def _refuse_gtv_contours_alone(listing: Datalist, training: Sequence[Mapping]) -> None:
+    """Card and ROI of such a model would be called IGTV, though it never saw one; some GTV contours get a warning."""
+    gtv = _cases_of_kind(listing, training, "gtv")
+    if not gtv:
+        return
+    what = (
+        f"task is 'igtv', but {len(gtv)} of {len(training)} training cases of {listing.path} hold GTV contours "
+        f"(`label_kind`; the first: {gtv[0]})"
+    )
+    if len(gtv) < len(training):
+        logger.warning("%s: at their ends the model learns less than the tumour's motion", what)
+        return
+    raise ValueError(
+        f"{what} and none breathes: the model would be called IGTV without having seen one. Give --task gtv, let the "
+        "samples breathe (--breathing_probability 1), or correct `label_kind` in the datalist"
+    )
+
+
 def _refuse_to_move_igtv(listing: Datalist, training: Sequence[Mapping]) -> None:
     """The union over the cycle of what is one already would be learned as the truth."""
-    kind_of = {item.case: item.label_kind for item in listing.training + listing.validation}
-    moved = [case["case"] for case in training if kind_of.get(case["case"]) == "igtv"]
+    moved = _cases_of_kind(listing, training, "igtv")
     if moved:
         raise ValueError(
             f"breathing_probability is above 0, but {len(moved)} of {len(training)} training cases of {listing.path} "
             f"hold IGTV contours (`label_kind`; the first: {moved[0]}): breathing is put into GTV contours, give 0"
         )
+
+
+def _cases_of_kind(listing: Datalist, cases: Sequence[Mapping], kind: str) -> list[str]:
+    """Names of the cases whose contours the datalist calls `kind`."""
+    kind_of = {item.case: item.label_kind for item in listing.training + listing.validation}
+    return [case["case"] for case in cases if kind_of.get(case["case"]) == kind]
