@@ -1,5 +1,6 @@
 """One case of an import: from the series of a patient to a folder of NIfTI files, a picture and a log."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from .series_choice import choose_series
 from .suv import read_suv
 from .target_ct import Alignment, Target, align, at_phase, choose_target, phase_image, read_target
 from .volume import as_int16
+
+logger = logging.getLogger(__name__)
 
 CT_FILE, PET_FILE, LABEL_FILE = "ct.nii.gz", "pet.nii.gz", "label.nii.gz"
 OVERLAY_FILE = "overlay.png"
@@ -95,9 +98,10 @@ def import_case(work: CaseWork, options: ImportOptions, folder: Path) -> dict:
     pet_frame = paired.pet.frame_of_reference_uid if paired.pet is not None else ""
     plan, words = _plan(series, target, pet_frame, options)
     decisions += words
-    phase = plan.only_phase if plan is not None else None
-    if phase is not None and target.made and options.target_ct is None and paired.ct is None:
-        target = at_phase(target, phase)
+    target, words = _of_one_moment(target, plan, paired, options)
+    decisions += words
+    for one in words:
+        logger.warning("case %s: %s", work.case, one)
     _check_whole([*target.series, paired.pet, paired.ct], work.damaged, options.labels)
     image, average, mip, words = read_target(target)
     decisions += [*target.decisions, *(f"CT: {word}" for word in words)]
@@ -169,6 +173,24 @@ def _plan(
         where = "none lies in the frame of reference of the CT or the PET" if sources else "the patient has none"
         decisions.append(f"no label: of RTSTRUCT and DICOM SEG, {where}")
     return plan, decisions
+
+
+def _of_one_moment(
+    target: Target, plan: LabelPlan | None, paired: Pair, options: ImportOptions
+) -> tuple[Target, list[str]]:
+    """The CT on which a GTV of one phase was drawn, unless the user named another; and what is of different moments."""
+    phase = plan.only_phase if plan is not None else None
+    words = []
+    if phase is not None and target.phase != phase:
+        if options.target_ct in (None, ""):
+            target = at_phase(target, phase)
+        else:
+            words.append(f"the GTV is of phase {phase}, the CT of --target_ct is not: they are of different moments")
+    if target.phase is not None and paired.pet is not None:
+        words.append(
+            f"the CT is phase {target.phase}, the PET a mean over the breathing: they are of different moments"
+        )
+    return target, words
 
 
 def _check_whole(used: Sequence[Series | None], damaged: Sequence[DamagedFile], labels: bool) -> None:

@@ -77,8 +77,9 @@ def choose_target(
         pair: PET and its CT.
         series: all series of the patient.
         four_d: its 4D-CTs.
-        target_ct: None: the PET's CT, or the average of the 4D-CT where that is all there is. Else "average" or "MIP"
-            (made of the 4D-CT), a phase such as "50%", a series UID, a (part of a) description, or a folder.
+        target_ct: None: the PET's CT, or the average of the 4D-CT where that is all there is (`at_phase` comes later,
+            when the contours are known). Else "average" or "MIP" (made of the 4D-CT), a phase such as "50%", a series
+            UID, a (part of a) description, or a folder.
 
     Raises:
         DicomError: the user's word fits no CT, or several.
@@ -160,8 +161,9 @@ def align(target: Target, image: sitk.Image, pair: Pair, series: Sequence[Series
 def at_phase(target: Target, name: PhaseName) -> Target:
     """The same case on one phase of its 4D-CT."""
     series = target.four_d.series[target.four_d.names.index(name)]
-    words = (*target.decisions, f"target is phase {name}, the only one with a contour")
-    return replace(target, series=(series,), kind=PHASE, phase=name, made=False, decisions=words)
+    words = f"target is phase {name} instead, the only one with a contour; --target_ct names another CT"
+    decisions = tuple(dict.fromkeys((*target.decisions, *target.four_d.decisions, words)))
+    return replace(target, series=(series,), kind=PHASE, phase=name, made=False, decisions=decisions)
 
 
 def phase_image(target: Target, name: PhaseName) -> sitk.Image:

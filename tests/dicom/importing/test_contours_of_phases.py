@@ -21,12 +21,15 @@ def breathing(dicom, tmp_path):
     images = {phase: sitk.Round(dicom.body(seed=phase)) for phase in PHASES}
     uids = {phase: dicom.series(folder, image, description=f"4D {phase}%") for phase, image in images.items()}
 
+    def ct_of_pet():
+        return dicom.series(folder, ct, description="CT AC")
+
     def contours(name, boxes, refers_to=()):
         rois = {roi: dicom.box(ct, *box) for roi, box in boxes.items()}
         dicom.rtstruct(folder / name, rois, refers_to=refers_to, description=name)
 
     hu = {phase: sitk.GetArrayFromImage(image) for phase, image in images.items()}
-    return SimpleNamespace(folder=folder, uids=uids, hu=hu, ct=ct, contours=contours)
+    return SimpleNamespace(folder=folder, uids=uids, hu=hu, ct=ct, contours=contours, ct_of_pet=ct_of_pet)
 
 
 @pytest.fixture
@@ -54,11 +57,30 @@ def test_an_igtv_lies_on_the_average_also_beside_a_gtv_of_one_phase(igtv, gtv, o
     assert np.abs(found.ct - np.mean(list(breathing.hu.values()), axis=0)).max() <= 0.5
 
 
-def test_a_gtv_of_one_phase_lies_on_that_phase(breathing, outcome):
+MOMENTS = "the CT is phase 50 %, the PET a mean over the breathing: they are of different moments"
+
+
+@pytest.mark.parametrize("beside_ct_of_pet", [False, True])
+def test_a_gtv_of_one_phase_lies_on_that_phase(beside_ct_of_pet, breathing, outcome, caplog):
+    own = breathing.ct_of_pet() if beside_ct_of_pet else None
     breathing.contours("rs", {"GTV": SMALL}, [breathing.uids[50]])
     found = outcome()
     assert (found.row["label_kind"], found.row["ct_kind"], found.row["phase"]) == ("gtv", "phase", "50 %")
     assert np.array_equal(found.ct, breathing.hu[50]) and found.label.sum() == 8
+    assert MOMENTS in found.row["decisions"] and f"case P1: {MOMENTS}" in caplog.text
+    source = found.row["source"]
+    assert [one["series_uid"] for one in source["ct"]] == [breathing.uids[50]]
+    assert source.get("pet_ct", {}).get("series_uid") == own
+
+
+def test_a_gtv_of_one_phase_lies_on_the_ct_that_the_user_names(breathing, outcome):
+    own = breathing.ct_of_pet()
+    breathing.contours("rs", {"GTV": SMALL}, [breathing.uids[50]])
+    found = outcome(target_ct="CT AC")
+    assert (found.row["label_kind"], found.row["ct_kind"]) == ("gtv", "free breathing")
+    assert found.row["source"]["ct"][0]["series_uid"] == own and found.label.sum() == 8
+    words = "the GTV is of phase 50 %, the CT of --target_ct is not: they are of different moments"
+    assert words in found.row["decisions"] and MOMENTS not in found.row["decisions"]
 
 
 def test_a_roi_that_the_user_calls_an_igtv_is_one_in_the_datalist(breathing, outcome, tmp_path):
