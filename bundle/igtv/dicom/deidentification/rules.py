@@ -1,11 +1,9 @@
 """The profile applied to one data set."""
 
 import re
-from collections.abc import Iterator
 
 import pydicom
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
-from pydicom.dataelem import RawDataElement
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
@@ -14,13 +12,11 @@ from ..suv_private import GE_SCAN_TIME, PHILIPS_ACTIVITY_FACTOR, PHILIPS_SUV_FAC
 from . import profile
 from .descriptions import clean_text
 from .identities import Identity
+from .leaks import refuse_leaks
 
 SAFE_PRIVATE = (GE_SCAN_TIME, SIEMENS_DECAY_TIME, PHILIPS_SUV_FACTOR, PHILIPS_ACTIVITY_FACTOR)
 PRIVATE_DATES = (GE_SCAN_TIME, SIEMENS_DECAY_TIME)
 OLDEST_AGE = 89  # years; older people are few, so that all of them are "090Y" (HIPAA)
-SHORTEST_IDENTIFIER = 4  # characters; shorter ones are found everywhere by chance
-_TEXT_VR = ("LO", "SH", "ST", "LT", "UT", "UC", "PN")
-_WORD = re.compile(r"[^\W_]+")
 
 
 def deidentify_dataset(dataset: Dataset, identity: Identity) -> Dataset:
@@ -35,7 +31,7 @@ def deidentify_dataset(dataset: Dataset, identity: Identity) -> Dataset:
 
     Raises:
         DicomError: when the object is of a kind that the profile does not know, has or may have text burned into its
-            pixels, or names its patient where the profile keeps text.
+            pixels, or names its patient or one of its dates where the profile keeps text.
     """
     _refuse_unknown(dataset)
     _refuse_burned_in(dataset)
@@ -44,7 +40,7 @@ def deidentify_dataset(dataset: Dataset, identity: Identity) -> Dataset:
     result.DeidentificationMethod = "PS3.15 basic profile, keep-list"
     result.DeidentificationMethodCodeSequence = [_method(*code) for code in profile.METHODS]
     result.LongitudinalTemporalInformationModified = "MODIFIED"
-    _refuse_leaks(dataset, result)
+    refuse_leaks(dataset, result)
     return result
 
 
@@ -168,40 +164,3 @@ def _method(value: str, meaning: str) -> Dataset:
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
     return item
-
-
-def _refuse_leaks(dataset: Dataset, result: Dataset) -> None:
-    """The last check: no identifier of the original may stand in any text that is left."""
-    wanted = set()
-    for keyword in profile.IDENTIFIERS:
-        value = dataset.get(keyword)
-        for one in value if isinstance(value, MultiValue | list) else [value]:
-            text = str(one or "").lower()
-            parts = [text, *re.split(r"[\^=\s]+", text)] if dictionary_VR(keyword) == "PN" else [text]
-            wanted.update(part.strip() for part in parts if len(part.strip()) >= SHORTEST_IDENTIFIER)
-    if not wanted:
-        return
-    single = {text for text in wanted if _WORD.fullmatch(text)}
-    for keyword, text in _texts(result):
-        lowered = text.lower()
-        if single & set(_WORD.findall(lowered)) or any(other in lowered for other in wanted - single):
-            raise DicomError(f"{keyword} names the patient, a physician or the institution; empty it by hand first")
-
-
-def _texts(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    """Keyword and value of every text that was written by a person or a scanner's user interface."""
-    makers = ("Manufacturer", "ManufacturerModelName", "DeidentificationMethod", "PatientID", "PatientName")
-    for tag in list(dataset.keys()):
-        element = dataset.get_item(tag)
-        vr = element.VR if element.VR not in (None, "UN") else dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
-        if vr == "SQ":
-            for item in dataset[tag].value or ():
-                yield from _texts(item)
-        elif vr in _TEXT_VR and keyword_for_tag(tag) not in makers:
-            if isinstance(element, RawDataElement):
-                element = dataset[tag]
-            value = element.value
-            yield (
-                keyword_for_tag(tag) or str(tag),
-                "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value),
-            )
