@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from .errors import DicomError
@@ -12,13 +12,27 @@ from .series import Series
 FEW_PHASES = 6
 # A single "50%" may be a breath-hold or a gated scan; two make a cycle.
 FEWEST_PHASES = 2
+# Where only percentages tell, which may be anything: most phases of an evenly divided cycle, and never two alone.
+FEWEST_PERCENTAGES = 3
 
 # "40.0%", "40 %", "T40%", "40.0%B", "50% Ex", "100%In"
 _PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?) ?%\s*(in|ex)?", re.IGNORECASE)
 # "phase 40", "Ph_40", "T40", "resp 40", "CT_40", "4DCT-40"; "50Ex", "0 In"
 _WORD = re.compile(r"(?:phase|ph|resp|gated|4d-?ct|ct|t)[ _=:-]{0,2}(\d{1,3})(?![\d.]|\s*(?:mm|s\b))", re.IGNORECASE)
 _BREATH = re.compile(r"(?<![\d.])(\d{1,3}) ?(in|ex)(?![a-z])", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]")
 _WORDS_OF_4D = re.compile(r"4 ?d|gated|resp|phase", re.IGNORECASE)
+# A percentage beside these is the strength of a reconstruction, the share of a contrast agent or a threshold in PET.
+_SETTINGS = (
+    r"(?<![a-z])(?:asir(?:[ _-]?v)?|idose|imr|admire|safire|mbir|aidr|clearview|contrast|iodine|km|"
+    r"suv[a-z]*|pet|isodose|max|threshold)(?![a-z])"
+)
+_ONE_PERCENT = r"(?<![\d.])\d{1,3}(?:\.\d+)? ?%"
+# the first goes first: in "50% ASIR 30%" the 50 is the phase
+_SETTING_PERCENTS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (_SETTINGS + r"[ _=:(-]{0,3}" + _ONE_PERCENT, _ONE_PERCENT + r"[ _-]{0,2}" + _SETTINGS)
+)
 _PHASE_TAGS = ("NominalPercentageOfRespiratoryPhase", "NominalPercentageOfCardiacPhase")
 
 
@@ -71,8 +85,10 @@ def phase_in_text(text: str) -> PhaseName | None:
         text: such as "P4^P113, Gated, 40.0%B", "T=50%", "4DCT phase 30", "75% Ex".
 
     Returns:
-        The phase; None where the text names none, or several.
+        The phase; None where the text names none, or several. Percentages of a reconstruction ("ASIR 30%"), a contrast
+        agent or a threshold are none.
     """
+    text, _ = _split_settings(text)
     found = [(value, breath) for value, breath in _PERCENT.findall(text)] or _BREATH.findall(text)
     if not found and _WORDS_OF_4D.search(text):
         found = [(value, "") for value in _WORD.findall(text)]
@@ -81,23 +97,44 @@ def phase_in_text(text: str) -> PhaseName | None:
 
 
 def phase_of(series: Series) -> PhaseName | None:
-    """The phase of a CT series by its tags, else by its description or comment; None for an ordinary CT."""
+    """The phase of a CT series by its tags, else by its description or comment; None for an ordinary CT.
+
+    A percentage that stands beside other words ("CT 30%") is no phase, unless one of them speaks of a 4D-CT.
+    """
+    name, certain = _possible_phase(series)
+    return name if certain else None
+
+
+def _possible_phase(series: Series) -> tuple[PhaseName | None, bool]:
+    """The phase of a series, and whether its words can mean nothing else."""
     header = series.headers[0]
     for keyword in _PHASE_TAGS:
         value = header.get(keyword)
         if value not in (None, ""):
-            return PhaseName(float(value))
-    for text in (series.description, str(header.get("ImageComments") or ""), series.part):
+            return PhaseName(float(value)), True
+    texts = (series.description, str(header.get("ImageComments") or ""), series.part)
+    for text in texts:
         name = phase_in_text(text)
         if name is not None:
-            return name
-    return None
+            said = bool(name.breath or _WORDS_OF_4D.search(" ".join(texts)))
+            return name, said or len(_LETTERS.findall(_PERCENT.sub("", text))) <= 1  # "40.0%B", "T=50%"
+    return None, False
+
+
+def _split_settings(text: str) -> tuple[str, str]:
+    """A text without the percentages of settings, and these."""
+    settings = []
+    for pattern in _SETTING_PERCENTS:
+        settings += pattern.findall(text)
+        text = pattern.sub(" ", text)
+    return text, " ".join(settings)
 
 
 def find_four_d(series: Sequence[Series], allow_missing_phases: bool = False) -> list[FourD]:
     """4D-CTs among the series of one patient.
 
-    Phases belong together that share study, frame of reference and the description apart from the phase.
+    Phases belong together that share study, frame of reference and the description apart from the phase. Where neither
+    a tag nor a word such as 4D, gated or phase speaks of breathing, it takes most phases of an evenly divided cycle.
 
     Args:
         series: any series; all but CT are passed over.
@@ -110,24 +147,34 @@ def find_four_d(series: Sequence[Series], allow_missing_phases: bool = False) ->
         DicomError: a phase occurs twice, or phases are missing.
     """
     families = defaultdict(list)
+    certain = set()
     for one in series:
-        name = phase_of(one) if one.modality == "CT" else None
+        name, is_certain = _possible_phase(one) if one.modality == "CT" else (None, False)
         if name is not None:
             key = (one.study_uid, one.frame_of_reference_uid, _without_phase(one.description), bool(name.breath))
             families[key].append((name, one))
-    return [_four_d(members, allow_missing_phases) for members in families.values() if _is_cycle(members)]
+            certain |= {key} if is_certain else set()
+    return [
+        _four_d(members, allow_missing_phases)
+        for key, members in families.items()
+        if _is_cycle(members, key in certain)
+    ]
 
 
 def _without_phase(description: str) -> str:
     """What the descriptions of all phases of one scan share."""
-    without = _BREATH.sub("", _PERCENT.sub("", description))
+    text, settings = _split_settings(description)
+    without = _BREATH.sub("", _PERCENT.sub("", text))
     if _WORDS_OF_4D.search(without):
         without = re.sub(r"\d+", "", without)
-    return " ".join(without.lower().split())
+    return " ".join(f"{without} {settings}".lower().split())
 
 
-def _is_cycle(members: Sequence[tuple[PhaseName, Series]]) -> bool:
-    return len({name for name, _ in members}) >= FEWEST_PHASES
+def _is_cycle(members: Sequence[tuple[PhaseName, Series]], certain: bool) -> bool:
+    names = {name for name, _ in members}
+    if certain:
+        return len(names) >= FEWEST_PHASES
+    return len(names) >= FEWEST_PERCENTAGES and 2 * len(missing_phases(names)) < len(names)
 
 
 def _four_d(members: list[tuple[PhaseName, Series]], allow_missing_phases: bool) -> FourD:
@@ -155,7 +202,7 @@ def _four_d(members: list[tuple[PhaseName, Series]], allow_missing_phases: bool)
     return FourD(names, tuple(one for _, one in members), tuple(decisions))
 
 
-def missing_phases(names: Sequence[PhaseName]) -> list[float]:
+def missing_phases(names: Collection[PhaseName]) -> list[float]:
     """Phases that an evenly divided cycle has and the 4D-CT lacks, in percent.
 
     The step is the smallest distance between two phases; a cycle starts at 0 % or half a step later, and 100 % is

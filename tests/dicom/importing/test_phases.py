@@ -29,6 +29,19 @@ def series(description, uid="1", frame="F", study="S", modality="CT", **tags):
         ("CT Thorax 5mm B30f", None),
         ("CT 2.0 B30f", None),
         ("Resp 0%-90%", None),
+        ("CT ASIR 30%", None),
+        ("CT 30% ASIR-V", None),
+        ("Thorax ASIR-V:30%", None),
+        ("AC CT 10% contrast", None),
+        ("Contrast 10 %", None),
+        ("iDose 50%", None),
+        ("4D ADMIRE 40%", None),
+        ("SAFIRE (50%)", None),
+        ("GTV_PET_40%", None),
+        ("GTV 40%SUVmax", None),
+        ("4D 50% ASIR 30%", (50, "")),
+        ("30% ASIR 4D T50%", (50, "")),
+        ("GTV 40%", (40, "")),
         ("", None),
     ],
 )
@@ -78,3 +91,42 @@ def test_two_scans_are_two_cycles_and_one_phase_is_none():
 def test_phases_half_a_step_late_are_complete():
     assert missing_phases([PhaseName(float(value)) for value in range(5, 100, 10)]) == []
     assert missing_phases([PhaseName(float(value)) for value in (0, 20, 40, 80)]) == [60.0]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["CTAC ASIR 0%", "CTAC ASIR 50%"],
+        ["CT ASIR 30%", "CT ASIR 40%", "CT ASIR 50%"],
+        ["CTAC 0%", "CTAC 50%"],
+        ["CT 30%", "CT 40%", "CT 50%"],
+        ["CT 20%", "CT 40%", "CT 60%"],
+    ],
+)
+def test_percentages_alone_make_no_cycle(texts):
+    assert find_four_d([series(text, text) for text in texts]) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "phases"),
+    [
+        (["CTAC 0%", "CTAC 50%", "CTAC 25%", "CTAC 75%"], [0, 25, 50, 75]),
+        (["Thorax 0%", "Thorax 33%", "Thorax 67%"], [0, 33, 67]),
+        (["Gated CTAC 0%", "Gated CTAC 50%"], [0, 50]),
+        (["T=0%", "T=50%"], [0, 50]),
+        (["4D 0% ASIR 30%", "4D 50% ASIR 30%", "4D 0% ASIR 60%"], [0, 50]),
+    ],
+)
+def test_an_evenly_divided_cycle_or_a_word_of_4d_makes_one(texts, phases):
+    (found,) = find_four_d([series(text, text) for text in texts])
+    assert [name.percent for name in found.names] == phases
+
+
+def test_a_cycle_of_percentages_alone_may_lack_a_phase():
+    with pytest.raises(DicomError, match="phase 30 % of the 4D-CT is missing"):
+        find_four_d([series(f"Thorax {value}%", str(value)) for value in range(0, 100, 10) if value != 30])
+
+
+def test_a_tag_of_respiration_makes_a_cycle_of_two():
+    members = [series("CTAC", str(value), NominalPercentageOfRespiratoryPhase=value) for value in (0, 50)]
+    assert len(find_four_d(members)) == 1

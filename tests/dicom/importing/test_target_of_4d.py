@@ -13,6 +13,7 @@ from igtv.dicom.series import Series
 from igtv.dicom.target_ct import choose_target
 from pydicom.dataset import Dataset
 
+TWO_CYCLES = ["0%", "50%", *(f"late {value}%" for value in (0, 25, 50, 75))]
 NO_PET = Pair(None, None, None, ())
 
 
@@ -62,8 +63,8 @@ def test_the_word_for_a_4d_ct_gives_the_ct_of_the_case(word, breathing, run_impo
         (["CT", "AIP"], "MIP", "--target_ct MIP: there is no 4D-CT .* 0 CT series are called so: .*CT.*AIP"),
         (["CT"], "50%", "asks for phase 50 %, but the patient has no 4D-CT"),
         (["0%", "50%"], "30%", "asks for phase 30 %; there are: 0 %, 50 %"),
-        (["0%", "50%", "late 0%", "late 50%"], "MIP", "asks for MIP, and there are 2 4D-CTs .*0%.*--exclude_series"),
-        (["0%", "50%", "late 0%", "late 50%"], "50", "asks for phase 50 %, and there are 2 4D-CTs .*--exclude_series"),
+        (TWO_CYCLES, "MIP", "asks for MIP, and there are 2 4D-CTs .*0%.*--exclude_series"),
+        (TWO_CYCLES, "50", "asks for phase 50 %, and there are 2 4D-CTs .*--exclude_series"),
     ],
 )
 def test_a_word_that_fits_no_ct_or_several_is_refused(descriptions, word, message):
@@ -84,3 +85,16 @@ def test_one_ct_that_is_called_so_stands_in_for_a_4d_ct():
     series = cts("CT", "AIP")
     target = choose(series, "average")
     assert target.series == (series[1],) and target.kind == "average" and not target.made
+
+
+def test_strengths_of_a_reconstruction_are_two_cts_to_choose_from(dicom, run_import, log_of, tmp_path):
+    folder, ct = tmp_path / "dicom", sitk.Round(dicom.body())
+    dicom.series(folder, dicom.pet(ct), "PT", description="PET AC")
+    for strength in (0, 50):
+        dicom.series(folder, ct, description=f"CTAC ASIR {strength}%")
+    with pytest.raises(DicomError, match=r"2 CT series fit: .*CTAC ASIR 0%.*CTAC ASIR 50%.*--ct_series"):
+        run_import(folder, tmp_path / "data")
+    run_import(folder, tmp_path / "data", ct_series="ASIR 0%")
+    row = log_of(tmp_path / "data")["P1"]
+    assert row["ct_kind"] == "free breathing" and "motion" not in row
+    assert not (tmp_path / "data" / "P1" / "motion.json").exists()
