@@ -4,6 +4,7 @@ import fnmatch
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -45,6 +46,28 @@ _BED = re.compile(_BEFORE + _TARGET + r"_?(?:sb(?:_|\d|$)|.*bed(?:_|$))")
 
 class AmbiguousRoi(DicomError):
     """Several ROIs fit equally well: for the user to settle, where no hit may be made good by another object."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the rules say of a name alone.
+
+    Attributes:
+        igtv: the tier that it is chosen from as igtv, such as "ITV"; "" where it is not.
+        gtv: the same as gtv.
+        node: whether it is a nodal volume, chosen when asked for.
+        says_igtv: as `is_igtv`.
+    """
+
+    igtv: str
+    gtv: str
+    node: bool
+    says_igtv: bool
+
+    @property
+    def eligible(self) -> bool:
+        """Whether any rule chooses it."""
+        return bool(self.igtv or self.gtv or self.node)
 
 
 def choose_roi(
@@ -101,7 +124,18 @@ def is_igtv(name: str, aliases: str | Path | Mapping[str, Sequence[str]] | None 
         aliases: as in `choose_roi`.
     """
     patterns = read_aliases(aliases).get("igtv", ())
-    return _matches(name, patterns) or bool(re.match(_BEFORE + f"(?:{_IGTV})", _normalised(name)))
+    return _matches(name, patterns) or _starts_with(name, _IGTV)
+
+
+def standing(name: str) -> Standing:
+    """What the rules, without aliases, say of a ROI's name alone."""
+    excluded, node = _is_excluded(name), _is_node(name)
+    igtv, gtv = (
+        next((what for what, pattern in _TIERS[kind] if _starts_with(name, pattern)), "") for kind in ("igtv", "gtv")
+    )
+    if excluded or node:
+        igtv = gtv = ""
+    return Standing(igtv, gtv, node and not excluded, is_igtv(name))
 
 
 def _primary(
@@ -111,7 +145,7 @@ def _primary(
     hits, what = [name for name in allowed if _matches(name, patterns)], "an alias"
     candidates = [name for name in allowed if not _is_excluded(name) and not _is_node(name)]
     for what_tier, pattern in _TIERS[kind] if not hits else ():
-        hits = [name for name in candidates if re.match(_BEFORE + f"(?:{pattern})", _normalised(name))]
+        hits = [name for name in candidates if _starts_with(name, pattern)]
         what = what_tier
         if hits:
             break
@@ -192,6 +226,10 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 def _normalised(name: str) -> str:
     """Lower case, every run of separators one underscore."""
     return re.sub(r"[^a-z0-9+&]+", "_", name.strip().lower()).strip("_")
+
+
+def _starts_with(name: str, pattern: str) -> bool:
+    return re.match(_BEFORE + f"(?:{pattern})", _normalised(name)) is not None
 
 
 def _is_excluded(name: str) -> bool:

@@ -15,10 +15,11 @@ _TOKEN = re.compile(
     rf"(?P<form>{HARMLESS})|(?P<thickness>{THICKNESS})|(?P<word>[^\W\d_]+)|(?P<number>\d+)|(?P<sign>.)",
     re.DOTALL | re.IGNORECASE,
 )
-_SIGNS = frozenset("_-+.,%()=/& ")
+_SIGNS = frozenset("_-+.,%()=/&~ ")
+_HELP_SIGNS = ("_", "~")  # in front of a ROI's name they mark a help structure, as a z does
 _LONGEST_NUMBER = 3  # digits; longer ones may be dates or identifiers
 _MOST_NUMBERS = 2  # day, month and year are three, whatever stands between them
-_JOINING = frozenset({"from", "in", "no", "of", "on", "to"})  # may stand within a date, as single letters may
+_JOINING = frozenset({"and", "from", "in", "no", "of", "on", "to"})  # may stand within a date, as single letters may
 
 
 class _Kind(Enum):
@@ -48,7 +49,10 @@ def clean_text(text: str) -> str:
         " " if kind == _Kind.GOES or index in gone or token.isspace() else token
         for index, (kind, token) in enumerate(tokens)
     )
-    cleaned = re.sub(r"\s+", " ", re.sub(r"\(\s*\)", " ", kept)).strip(" -_.,/&=+")
+    cleaned = re.sub(r"\s+", " ", re.sub(r"\(\s*\)", " ", kept)).strip(" -_.,/&=+~")
+    first = text.lstrip()[:1]
+    if first in _HELP_SIGNS:
+        cleaned = first + cleaned
     return cleaned if re.search(r"[^\W_]", cleaned) else ""
 
 
@@ -58,8 +62,9 @@ def _kind(found: re.Match[str]) -> _Kind:
         return _Kind.STAYS
     if found.lastgroup in ("number", "thickness") or month_of(token):
         return _Kind.NUMBER
-    if token.lower() in _WORDS and len(token) > 1:
-        return _Kind.JOINS if token.lower() in _JOINING else _Kind.PARTS
+    word = token.lower()
+    if len(word) > 1 and (word in _WORDS or (word[0] == "z" and word[1:] in _WORDS)):
+        return _Kind.JOINS if word in _JOINING else _Kind.PARTS
     letter = len(token) == 1 and token.isascii() and token.isalpha()
     return _Kind.JOINS if letter or token in _SIGNS or token.isspace() else _Kind.GOES
 

@@ -13,6 +13,7 @@ from . import profile
 from .descriptions import clean_text
 from .identities import Identity
 from .leaks import refuse_leaks
+from .structure_names import clean_structure_name
 
 SAFE_PRIVATE = (GE_SCAN_TIME, SIEMENS_DECAY_TIME, PHILIPS_SUV_FACTOR, PHILIPS_ACTIVITY_FACTOR)
 PRIVATE_DATES = (GE_SCAN_TIME, SIEMENS_DECAY_TIME)
@@ -117,12 +118,12 @@ def _each(value, change) -> str | list[str]:
 
 
 def _described(dataset: Dataset, keyword: str) -> str:
-    cleaned = clean_text(str(dataset.get(keyword) or ""))
-    if not cleaned and keyword == "ROIName":
-        return f"ROI {dataset.get('ROINumber', '')}".strip()
-    if not cleaned and keyword == "SegmentLabel":
-        return f"segment {dataset.get('SegmentNumber', '')}".strip()
-    return cleaned[:64] if keyword != "ROIObservationLabel" else cleaned[:16]
+    text = str(dataset.get(keyword) or "")
+    if keyword == "ROIName":
+        return clean_structure_name(text, f"ROI {dataset.get('ROINumber', '')}".strip())
+    if keyword == "SegmentLabel":
+        return clean_structure_name(text, f"segment {dataset.get('SegmentNumber', '')}".strip())
+    return clean_text(text)[: 16 if keyword == "ROIObservationLabel" else 64]
 
 
 def _age(text: str) -> str:
