@@ -9,6 +9,7 @@ from igtv.evaluation.session import run_evaluation
 from igtv.evaluation.tables import read_rows
 from igtv.inference.case_writer import CasesFailed
 from igtv.inference.manifest import images_sha256
+from igtv.training.starting_weights import with_earlier_images
 
 LABEL = np.zeros((12, 12, 12), np.uint8)
 LABEL[4:8, 4:8, 4:8] = 1
@@ -98,6 +99,15 @@ def test_cases_that_the_model_learned_from_are_said_in_the_report(cases, tmp_pat
     for name, settings in (("none", {}), ("own", {"model_path": learned})):
         folder = evaluate(cases[:1], tmp_path, name=name, **settings)
         assert "trained on (" not in (folder / "report.html").read_text()
+
+
+def test_cases_of_the_pre_training_are_known_after_a_fine_tuning(cases, tmp_path, model):
+    """Pre-trained on P1, fine-tuned on P4: P1 is nothing new to the model, P2 is."""
+    nib.save(nib.Nifti1Image(LABEL * 90.0, np.eye(4)), cases[1]["ct"])
+    images = with_earlier_images({"P4": "of its images"}, {"P1": images_sha256(cases[0])})
+    learned = model(cases={"training": ["P4"]}, images_sha256=images)
+    page = (evaluate(cases, tmp_path, model_path=learned) / "report.html").read_text()
+    assert "1 of 2 cases are among those that the model was trained on (P1)" in page
 
 
 def test_of_an_older_training_names_alone_are_known(cases, tmp_path, model):

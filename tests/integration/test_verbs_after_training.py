@@ -38,7 +38,11 @@ def test_finetuning_rests_the_encoder_first(train, trained, tmp_path, monkeypatc
     changed = [{name.split(".")[0] for name in start if not torch.equal(start[name], end[name])} for end in after_epoch]
     assert "encoder" not in changed[0] and {"decoder", "head", "fusion", "sim"} <= changed[0]
     assert "encoder" in changed[1]
-    card = json.loads((tmp_path / "model.json").read_text())
+    card, before = (json.loads((folder / "model.json").read_text()) for folder in (tmp_path, trained))
+    assert card["trained_on"] == f"tiny; before that: {before['trained_on']}"
+    manifest, first = (json.loads((folder / "run_manifest.json").read_text()) for folder in (tmp_path, trained))
+    assert manifest["started_from"] == {"name": before["name"], "sha256": before["sha256"]}
+    assert set(manifest["images_sha256"].values()) == set(first["images_sha256"].values())  # the same two cases
     assert card["task"] == "igtv" and card["spacing_mm"] == [6.0, 6.0, 5.0]
 
 

@@ -3,10 +3,12 @@
 import errno
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from igtv.files import file_sha256
 from igtv.learning.registry import AnotherCurrent, ModelRegistry
+from igtv.training.starting_weights import read_starting_weights
 
 
 @pytest.fixture
@@ -182,3 +184,14 @@ def test_a_damaged_manifest_costs_one_version(three, caplog):
 def test_an_empty_registry_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="seed it"):
         ModelRegistry(tmp_path, "igtv").current()
+
+
+def test_what_the_first_weights_learned_from_stays_beside_them(weak_model, tmp_path):
+    """An evaluation of a version, and a training that starts from it, look for it there."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("model.pt", "model.json"):
+        shutil.copy(weak_model.with_name(weak_model.stem + Path(name).suffix), folder / name)
+    (folder / "run_manifest.json").write_text('{"images_sha256": {"P0": "aa"}}')
+    first = ModelRegistry(tmp_path / "models").seed(folder / "model.pt")
+    assert read_starting_weights(first.model_path).images_sha256 == {"P0": "aa"}

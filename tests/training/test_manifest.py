@@ -4,6 +4,7 @@ import igtv.training.manifest as module
 import pytest
 import torch
 from igtv.training.manifest import TrainingManifest
+from igtv.training.starting_weights import StartingWeights
 
 
 @pytest.fixture
@@ -33,6 +34,20 @@ def test_a_run_says_with_what_on_what_and_how_it_was_done(manifest, tmp_path):
     assert content["data"]["cases"] == 2 and len(content["data"]["sha256"]) == 64
     assert content["model"]["file"] == "model.pt" and len(content["model"]["sha256"]) == 64
     assert content["scan"] and {"torch", "monai", "bundle"} <= set(content["versions"])
+
+
+def test_what_the_starting_weights_learned_counts_as_learned(manifest, tmp_path):
+    """A trained this time, P0 to P2 before; an evaluation of any of them is no test of new patients."""
+    manifest(seconds=1.0, results={})
+    alone = json.loads((tmp_path / "run_manifest.json").read_text())
+    assert set(alone["images_sha256"]) == {"A"} and "started_from" not in alone
+    earlier = {f"P{number}": str(number) * 64 for number in range(3)}
+    manifest.start = StartingWeights("GTV model", "f" * 64, "phantoms", images_sha256=earlier)
+    manifest(seconds=1.0, results={})
+    content = json.loads((tmp_path / "run_manifest.json").read_text())
+    assert content["started_from"] == {"name": "GTV model", "sha256": "f" * 64}
+    assert content["images_sha256"] == {**alone["images_sha256"], **earlier}
+    assert content["cases"] == {"training": ["A"], "validation": ["B"]}
 
 
 def test_settings_of_a_resume_name_the_cases(manifest):

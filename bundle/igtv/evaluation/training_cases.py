@@ -1,12 +1,11 @@
 """Whether a model has learned from cases that it is to be measured on, as far as its training left a manifest."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..inference.manifest import images_sha256
-from ..training.manifest import MANIFEST_NAME
+from ..training.starting_weights import training_manifest_beside
 
 SHOWN = 5
 
@@ -22,7 +21,7 @@ def note_of_learned_cases(model_path: str | Path, cases: Sequence[Mapping]) -> s
         model_path: weights, beside which the training's manifest may lie.
         cases: to measure on, with `case`, `ct` and `pet`.
     """
-    manifest = _manifest_beside(model_path)
+    manifest = training_manifest_beside(model_path)
     if "images_sha256" in manifest:
         learned = set(manifest["images_sha256"].values())
         both = [str(case["case"]) for case in cases if images_sha256(case) in learned]
@@ -45,11 +44,3 @@ def note_of_learned_cases(model_path: str | Path, cases: Sequence[Mapping]) -> s
     )
     logger.warning("%s", note)
     return note
-
-
-def _manifest_beside(model_path: str | Path) -> Mapping:
-    """The manifest of the training, {} where there is none that can be read."""
-    try:
-        return dict(json.loads((Path(model_path).parent / MANIFEST_NAME).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}

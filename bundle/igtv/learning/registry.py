@@ -2,7 +2,8 @@
 
 ```
 <models_dir>/<name>/
-  versions/v0001/{model.pt, model.json, manifest.json, report/...}   never changed once they are there
+  versions/v0001/{model.pt, model.json, manifest.json, report/...}   never changed once they are there; beside them
+                                                                     the training's run_manifest.json, where it is known
   versions/v0001/decision.json                                       accepted or refused, by which rule
   current.json                                                       the version in use, replaced in one step
   history.jsonl                                                      every change of the current version
@@ -21,6 +22,7 @@ from typing import Any
 from ..files import file_sha256, file_state
 from ..locks import locked
 from ..networks.model_card import model_card_path, read_model_card
+from ..training.starting_weights import MANIFEST_NAME as TRAINING_FILE
 from .durable import append_line, flush_file, flush_folder, now, read_lines, write_json_durably
 from .model_version import (
     ACCEPTED,
@@ -366,6 +368,9 @@ class ModelRegistry:
         try:
             shutil.copyfile(model_path, staging / MODEL_FILE)
             shutil.copyfile(model_card_path(model_path), staging / CARD_FILE)
+            training = model_path.parent / TRAINING_FILE
+            if training.is_file():  # says what the weights have learned from, to an evaluation and to later trainings
+                shutil.copyfile(training, staging / TRAINING_FILE)
             if report_dir is None:
                 (staging / REPORT_DIR).mkdir()
             else:

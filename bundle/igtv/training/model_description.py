@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..networks.model_card import write_model_card
+from .starting_weights import StartingWeights
 
 
 class ModelDescription:
@@ -14,7 +15,7 @@ class ModelDescription:
         trained_on: the data in words.
         network: arguments of the network.
         spacing_mm, hu_window, suv_range, num_slices, patch_size: how the images were prepared.
-        licence: licence of the weights, as the data's licence asks.
+        start: weights that the training started from: what they were trained on and their licence go on into the card.
     """
 
     def __init__(
@@ -27,19 +28,19 @@ class ModelDescription:
         suv_range: Sequence[float],
         num_slices: int,
         patch_size: Sequence[int],
-        licence: str = "",
+        start: StartingWeights | None = None,
     ) -> None:
         self.name = f"{task.upper()} model trained on {trained_on}"
         self.card = {
             "task": task,
-            "trained_on": trained_on,
+            "trained_on": trained_on if start is None else f"{trained_on}; before that: {start.trained_on}",
             "network": dict(network),
             "spacing_mm": list(spacing_mm),
             "hu_window": list(hu_window),
             "suv_range": list(suv_range),
             "num_slices": num_slices,
             "patch_size": list(patch_size),
-            "licence": licence,
+            "licence": "" if start is None else start.licence,
         }
 
     def __call__(self, path: str | Path, metrics: Mapping) -> None:
