@@ -1,7 +1,8 @@
 """One case of an import: from the series of a patient to a folder of NIfTI files, a picture and a log."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from .motion_report import (
     save_motion_curve,
 )
 from .pairing import Pair, one_pet, pair, pet_candidates
-from .phases import FourD, find_four_d
+from .phases import FourD, UnsoundFourD, sort_four_d
 from .registration import move_rigidly
 from .registration_quality import save_checkerboard
 from .series import Series
@@ -90,14 +91,16 @@ def import_case(work: CaseWork, options: ImportOptions, folder: Path) -> dict:
     """
     options = options.for_patient(work.patient_id)
     series, decisions = _without_excluded(work.series, options)
-    four_d, words = _four_d(series, options)
-    decisions += words
-    paired, words = _pair(work, series, four_d, options)
-    decisions += words
-    target = choose_target(paired, series, four_d, options.target_ct)
-    pet_frame = paired.pet.frame_of_reference_uid if paired.pet is not None else ""
-    plan, words = _plan(series, target, pet_frame, options)
-    decisions += words
+    four_d, unsound = _four_d(series, options)
+    reasons = [f"4D-CT not used: {one.reason}" for one in unsound]
+    decisions += reasons
+    with _adding_to_errors(reasons):
+        paired, words = _pair(work, series, four_d, unsound, options)
+        decisions += words
+        target = choose_target(paired, series, four_d, options.target_ct)
+        pet_frame = paired.pet.frame_of_reference_uid if paired.pet is not None else ""
+        plan, words = _plan(series, target, pet_frame, options)
+        decisions += words
     target, words = _of_one_moment(target, plan, paired, options)
     decisions += words
     for one in words:
@@ -138,17 +141,30 @@ def _without_excluded(series: tuple[Series, ...], options: ImportOptions) -> tup
     return kept, decisions
 
 
-def _four_d(series: list[Series], options: ImportOptions) -> tuple[list[FourD], list[str]]:
+def _four_d(series: list[Series], options: ImportOptions) -> tuple[list[FourD], list[UnsoundFourD]]:
     """4D-CTs; one that is not sound must not stop a PET/CT that does not need it."""
+    four_d, unsound = sort_four_d(series, options.allow_missing_phases)
+    if unsound and (options.target_ct not in (None, "") or not any(one.modality == "PT" for one in series)):
+        raise DicomError(unsound[0].reason)
+    return four_d, unsound
+
+
+@contextmanager
+def _adding_to_errors(reasons: Sequence[str]) -> Iterator[None]:
+    """What is not used may be why nothing else fits: an error says it too."""
     try:
-        return find_four_d(series, options.allow_missing_phases), []
+        yield
     except DicomError as error:
-        if options.target_ct is not None or not any(one.modality == "PT" for one in series):
-            raise
-        return [], [f"4D-CT not used: {error}"]
+        raise DicomError("; ".join([str(error), *reasons])) from error
 
 
-def _pair(work: CaseWork, series: list[Series], four_d: list[FourD], options: ImportOptions) -> tuple[Pair, list[str]]:
+def _pair(
+    work: CaseWork,
+    series: list[Series],
+    four_d: list[FourD],
+    unsound: list[UnsoundFourD],
+    options: ImportOptions,
+) -> tuple[Pair, list[str]]:
     study = [one for one in series if one.modality == "PT" and one.study_uid == work.study_uid]
     pets, decisions = pet_candidates(study, options.pet_series)
     pet = one_pet(pets) if pets else None
@@ -158,7 +174,7 @@ def _pair(work: CaseWork, series: list[Series], four_d: list[FourD], options: Im
         if named is not None and options.ct_series is None:
             # without a PET the target is the CT, whatever else the patient has
             return Pair(None, None, four_d[0] if len(four_d) == 1 else None, ()), decisions
-    paired = pair(pet, series, four_d, options.ct_series)
+    paired = pair(pet, series, four_d, options.ct_series, unsound)
     return paired, [*decisions, *paired.decisions]
 
 

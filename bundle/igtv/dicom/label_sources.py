@@ -148,8 +148,7 @@ def source_phase(source: LabelSource, four_d: FourD) -> PhaseName | None:
         return referred.pop()
     if referred:
         return None  # drawn on all of them: an IGTV, or one ROI per phase
-    name = phase_in_text(source.series.description)
-    return name if name in four_d.names else None
+    return four_d.own_name(phase_in_text(source.series.description))
 
 
 def _only_once(uid: str, four_d: FourD) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .ct_kind import is_projection
 from .errors import DicomError
-from .phases import FourD
+from .phases import FourD, UnsoundFourD
 from .series import Series
 from .series_choice import choose_series, listing
 
@@ -89,7 +89,13 @@ def one_pet(pets: Sequence[Series]) -> Series:
     return pets[0]
 
 
-def pair(pet: Series | None, series: Sequence[Series], four_d: Sequence[FourD], ct_series: str | None = None) -> Pair:
+def pair(
+    pet: Series | None,
+    series: Sequence[Series],
+    four_d: Sequence[FourD],
+    ct_series: str | None = None,
+    unsound: Sequence[UnsoundFourD] = (),
+) -> Pair:
     """The CT for a PET, or the CT of a patient without PET.
 
     Args:
@@ -97,6 +103,7 @@ def pair(pet: Series | None, series: Sequence[Series], four_d: Sequence[FourD], 
         series: series of the patient.
         four_d: its 4D-CTs; their phases are no candidates of their own.
         ct_series: the user's choice, UID or (part of) the description.
+        unsound: 4D-CTs that cannot be used; their phases are candidates only where `ct_series` names them.
 
     Returns:
         The pair; without a candidate of its own the 4D-CT of the same frame of reference serves.
@@ -129,7 +136,10 @@ def pair(pet: Series | None, series: Sequence[Series], four_d: Sequence[FourD], 
         )
     phases = {id(member) for one in four_d for member in one.series}
     if not ct_series:
-        cts = [one for one in cts if id(one) not in phases]
+        useless = {id(member) for one in unsound for member in one.series}
+        out = sum(id(one) in useless for one in cts)
+        decisions += [f"left out, {out} series of a 4D-CT that cannot be used"] if out else []
+        cts = [one for one in cts if id(one) not in phases | useless]
         cts = _still_candidates(cts, bool(own_four_d), decisions)
     elif own_four_d and len(cts) > 1 and all(id(one) in phases for one in cts):
         cts = []

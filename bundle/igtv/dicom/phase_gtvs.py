@@ -11,9 +11,9 @@ from .phases import FourD, PhaseName, phase_in_text
 from .roi_names import AmbiguousRoi, is_igtv
 
 # "GTV_c40", "GTV T40", "GTV_ph_40"
-_MARKED = re.compile(r"(?:^|[_ \-.])(?:c|t|ph|phase)[_ \-.]?(\d{1,2})$", re.IGNORECASE)
+_MARKED = re.compile(r"(?:^|[_ \-.])(?:c|t|ph|phase)[_ \-.]?(100|\d{1,2})$", re.IGNORECASE)
 # "GTV_40": a phase, a dose in Gy or just a number
-_BARE = re.compile(r"(.*)[_ \-.](\d{1,2})$")
+_BARE = re.compile(r"(.*)[_ \-.](100|\d{1,2})$")
 
 
 def gtvs_of_phases(sources: Sequence[LabelSource], four_d: FourD, options) -> tuple[dict[PhaseName, Chosen], list[str]]:
@@ -114,7 +114,7 @@ def _marked(name: str, four_d: FourD) -> PhaseName | None:
     if phase is None:
         found = _MARKED.search(name)
         phase = PhaseName(float(found.group(1))) if found else None
-    return phase if phase in four_d.names else None
+    return four_d.own_name(phase)
 
 
 def _bare(name: str, four_d: FourD) -> tuple[str, PhaseName | None]:
@@ -122,8 +122,7 @@ def _bare(name: str, four_d: FourD) -> tuple[str, PhaseName | None]:
     found = _BARE.match(name)
     if found is None or _marked(name, four_d) is not None:
         return name, None
-    phase = PhaseName(float(found.group(2)))
-    return found.group(1), phase if phase in four_d.names else None
+    return found.group(1), four_d.own_name(PhaseName(float(found.group(2))))
 
 
 def _bare_phases(names: Iterable[str], four_d: FourD) -> dict[str, PhaseName]:

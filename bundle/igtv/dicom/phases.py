@@ -58,6 +58,11 @@ class PhaseName:
             return (0, self.percent)
         return (1, -self.percent) if self.breath == "ex" or self.percent == 100 else (2, self.percent)
 
+    @property
+    def moment(self) -> tuple[float, str]:
+        """Alike for names of one moment: 100 % of the cycle's time is the 0 % of the next; depth does not turn over."""
+        return (self.percent if self.breath else self.percent % 100, self.breath)
+
 
 @dataclass(frozen=True)
 class FourD:
@@ -76,6 +81,25 @@ class FourD:
     @property
     def frame_of_reference_uid(self) -> str:
         return self.series[0].frame_of_reference_uid
+
+    def own_name(self, name: PhaseName | None) -> PhaseName | None:
+        """What a phase is called here, 100 % for 0 % or the other way round; None where there is no such phase."""
+        if name is None or name in self.names:
+            return name
+        return next((one for one in self.names if one.moment == name.moment), None)
+
+
+@dataclass(frozen=True)
+class UnsoundFourD:
+    """Phases of a 4D-CT that cannot be used.
+
+    Attributes:
+        series: one or several per phase.
+        reason: what is wrong and what to do.
+    """
+
+    series: tuple[Series, ...]
+    reason: str
 
 
 def phase_in_text(text: str) -> PhaseName | None:
@@ -146,6 +170,14 @@ def find_four_d(series: Sequence[Series], allow_missing_phases: bool = False) ->
     Raises:
         DicomError: a phase occurs twice, or phases are missing.
     """
+    sound, unsound = sort_four_d(series, allow_missing_phases)
+    if unsound:
+        raise DicomError(unsound[0].reason)
+    return sound
+
+
+def sort_four_d(series: Sequence[Series], allow_missing_phases: bool = False) -> tuple[list[FourD], list[UnsoundFourD]]:
+    """As `find_four_d`, with those that cannot be used beside those that can."""
     families = defaultdict(list)
     certain = set()
     for one in series:
@@ -154,11 +186,15 @@ def find_four_d(series: Sequence[Series], allow_missing_phases: bool = False) ->
             key = (one.study_uid, one.frame_of_reference_uid, _without_phase(one.description), bool(name.breath))
             families[key].append((name, one))
             certain |= {key} if is_certain else set()
-    return [
-        _four_d(members, allow_missing_phases)
-        for key, members in families.items()
-        if _is_cycle(members, key in certain)
-    ]
+    sound, unsound = [], []
+    for key, members in families.items():
+        if not _is_cycle(members, key in certain):
+            continue
+        try:
+            sound.append(_four_d(members, allow_missing_phases))
+        except DicomError as error:
+            unsound.append(UnsoundFourD(tuple(one for _, one in members), str(error)))
+    return sound, unsound
 
 
 def _without_phase(description: str) -> str:
@@ -172,9 +208,10 @@ def _without_phase(description: str) -> str:
 
 def _is_cycle(members: Sequence[tuple[PhaseName, Series]], certain: bool) -> bool:
     names = {name for name, _ in members}
+    moments = len({name.moment for name in names})
     if certain:
-        return len(names) >= FEWEST_PHASES
-    return len(names) >= FEWEST_PERCENTAGES and 2 * len(missing_phases(names)) < len(names)
+        return moments >= FEWEST_PHASES
+    return moments >= FEWEST_PERCENTAGES and 2 * len(missing_phases(names)) < moments
 
 
 def _four_d(members: list[tuple[PhaseName, Series]], allow_missing_phases: bool) -> FourD:
@@ -197,6 +234,8 @@ def _four_d(members: list[tuple[PhaseName, Series]], allow_missing_phases: bool)
                 "with --allow_missing_phases True"
             )
         decisions.append(f"{text}: average, MIP and motion lack it (--allow_missing_phases)")
+    if len({name.moment for name in names}) < len(names):
+        decisions.append("0 % and 100 % are both there: where phases divide the time, one moment counts twice")
     if len(names) < FEW_PHASES:
         decisions.append(f"only {len(names)} phases: what happens between them is not seen")
     return FourD(names, tuple(one for _, one in members), tuple(decisions))
@@ -205,13 +244,21 @@ def _four_d(members: list[tuple[PhaseName, Series]], allow_missing_phases: bool)
 def missing_phases(names: Collection[PhaseName]) -> list[float]:
     """Phases that an evenly divided cycle has and the 4D-CT lacks, in percent.
 
-    The step is the smallest distance between two phases; a cycle starts at 0 % or half a step later, and 100 % is
-    the 0 % of the next one. Phases named by depth of breath are not checked, as scanners divide them unevenly.
+    The step is the smallest distance between two phases, rounded to a whole part of the cycle; a cycle starts at 0 % or
+    half a step later, and 100 % is the 0 % of the next one. Phases named by depth of breath are not checked, as
+    scanners divide them unevenly.
     """
-    if any(name.breath for name in names):
+    values = sorted({name.moment[0] for name in names})
+    if any(name.breath for name in names) or len(values) < FEWEST_PHASES:
         return []
-    values = sorted(name.percent for name in names)
-    step = min(second - first for first, second in zip(values, values[1:], strict=False))
-    start = values[0] % step
-    expected = [start + step * index for index in range(round(100 / step))]
-    return [value for value in expected if value < 100 and all(abs(value - one) > step / 4 for one in values)]
+    number = round(100 / min(second - first for first, second in zip(values, values[1:], strict=False)))
+    step = 100 / number
+    start = step / 2 if step / 4 < values[0] % step < 3 * step / 4 else 0
+    expected = [start + step * index for index in range(number)]
+    return [round(value, 1) for value in expected if all(_apart(value, one) > step / 4 for one in values)]
+
+
+def _apart(one: float, other: float) -> float:
+    """Distance of two phases in percent, round the cycle."""
+    distance = abs(one - other)
+    return min(distance, 100 - distance)

@@ -207,9 +207,10 @@ def _phase(name: PhaseName, pair: Pair, four_d: Sequence[FourD]) -> Target:
     if not four_d:
         raise DicomError(f"--target_ct asks for phase {name}, but the patient has no 4D-CT")
     own = _only(pair, four_d, f"phase {name}")
-    if name not in own.names:
+    own_name = own.own_name(name)
+    if own_name is None:
         raise DicomError(f"--target_ct asks for phase {name}; there are: {', '.join(map(str, own.names))}")
-    return _of_series(own.series[own.names.index(name)], four_d)
+    return _of_series(own.series[own.names.index(own_name)], four_d)
 
 
 def _only(pair: Pair, four_d: Sequence[FourD], what: str) -> FourD:

@@ -182,6 +182,14 @@ def test_a_number_that_is_called_a_phase_is_one_alone(name, phases, structures, 
     assert plan(None).only_phase.percent == 60
 
 
+def test_a_roi_of_0_percent_is_one_of_100_percent(dicom, ct, structures, plan, tmp_path):
+    for value in (50, 100):
+        dicom.series(tmp_path, ct, frame=PET_FRAME, description=f"4D {value}%")
+    for rois in (["GTV_c00", "GTV_c50"], ["GTV_50", "GTV_100"], ["GTV_0", "GTV_50"]):
+        structures("rs", [*rois, "PTV_150"], refers_to=["1.2.3.999"])
+        assert [phase.percent for phase in plan(None).per_phase] == [50, 100]
+
+
 def test_the_phase_an_object_was_drawn_on_goes_before_a_bare_number(phases, structures, plan):
     structures("rs", ["GTV_60", "PTV_60"], refers_to=[phases[40]])
     assert plan(None).only_phase.percent == 40

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from igtv.dicom.errors import DicomError
-from igtv.dicom.phases import PhaseName, find_four_d, missing_phases, phase_in_text
+from igtv.dicom.phases import PhaseName, find_four_d, missing_phases, phase_in_text, sort_four_d
 from igtv.dicom.series import Series
 from pydicom.dataset import Dataset
 
@@ -91,6 +91,43 @@ def test_two_scans_are_two_cycles_and_one_phase_is_none():
 def test_phases_half_a_step_late_are_complete():
     assert missing_phases([PhaseName(float(value)) for value in range(5, 100, 10)]) == []
     assert missing_phases([PhaseName(float(value)) for value in (0, 20, 40, 80)]) == [60.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        (range(10, 101, 10), []),
+        (range(0, 101, 10), []),
+        ([25, 50, 75, 100], []),
+        ([17, 33, 50, 67, 83, 100], []),
+        ([0, 12, 25, 37, 50, 62, 75, 87], []),
+        ([50, 100], []),
+        ([0, 100], []),
+        ([10, 20, 40, 50, 60, 70, 80, 90, 100], [30]),
+        (range(10, 100, 10), [0]),
+        ([17, 33, 67, 83, 100], [50]),
+    ],
+)
+def test_100_percent_is_the_0_percent_of_the_next_cycle(values, missing):
+    assert missing_phases([PhaseName(float(value)) for value in values]) == missing
+
+
+def test_a_cycle_from_10_to_100_percent_is_whole_and_knows_its_0_percent():
+    (found,) = find_four_d([series(f"{value}%", str(value)) for value in range(10, 101, 10)])
+    assert [name.percent for name in found.names] == list(range(10, 101, 10))
+    assert found.own_name(PhaseName(0)) == PhaseName(100) and found.own_name(PhaseName(5)) is None
+    (found,) = find_four_d([series(f"{value}%", str(value)) for value in range(0, 101, 10)])
+    assert found.own_name(PhaseName(0)) == PhaseName(0)
+    assert any("0 % and 100 % are both there" in words for words in found.decisions)
+    assert find_four_d([series("4D 0%", "a"), series("4D 100%", "b")]) == []
+
+
+def test_an_unsound_4d_ct_leaves_the_others_as_they_are():
+    whole = [series(f"{value}%", f"a{value}") for value in (0, 50)]
+    lacking = [series(f"{value}%", f"b{value}", frame="G") for value in (0, 20, 40, 80)]
+    (sound,), (unsound,) = sort_four_d([*lacking, *whole])
+    assert list(sound.series) == whole and list(unsound.series) == lacking
+    assert "phase 60 % of the 4D-CT is missing" in unsound.reason
 
 
 @pytest.mark.parametrize(

@@ -98,3 +98,51 @@ def test_strengths_of_a_reconstruction_are_two_cts_to_choose_from(dicom, run_imp
     row = log_of(tmp_path / "data")["P1"]
     assert row["ct_kind"] == "free breathing" and "motion" not in row
     assert not (tmp_path / "data" / "P1" / "motion.json").exists()
+
+
+def write_petct(dicom, folder, phases, ct_of_pet=False):
+    """A PET and a 4D-CT of one frame, phase after phase; phase -> HU."""
+    ct = sitk.Round(dicom.body())
+    dicom.series(folder, dicom.pet(ct), "PT", description="PET AC")
+    if ct_of_pet:
+        dicom.series(folder, ct, description="CT AC")
+    images = {phase: sitk.Round(dicom.body(seed=phase)) for phase in phases}
+    for phase, image in images.items():
+        dicom.series(folder, image, description=f"{phase}%")
+    return {phase: sitk.GetArrayFromImage(image) for phase, image in images.items()}
+
+
+def test_a_4d_ct_named_to_100_percent_serves_the_pet(dicom, run_import, log_of, tmp_path):
+    values = write_petct(dicom, tmp_path / "dicom", (25, 50, 75, 100))
+    run_import(tmp_path / "dicom", tmp_path / "data")
+    row = log_of(tmp_path / "data")["P1"]
+    assert [entry["phase"] for entry in row["source"]["phases"]] == ["25 %", "50 %", "75 %", "100 %"]
+    found = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "data" / "P1" / "ct.nii.gz"))
+    assert np.abs(found - np.mean(list(values.values()), axis=0)).max() <= 0.5
+    run_import(tmp_path / "dicom", tmp_path / "data", target_ct="0%")
+    found = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "data" / "P1" / "ct.nii.gz"))
+    assert np.array_equal(found, values[100]) and log_of(tmp_path / "data")["P1"]["phase"] == "100 %"
+
+
+def test_a_missing_phase_is_named_where_no_other_ct_serves(dicom, run_import, log_of, tmp_path):
+    write_petct(dicom, tmp_path / "dicom", (20, 40, 80, 100))
+    with pytest.raises(DicomError) as error:
+        run_import(tmp_path / "dicom", tmp_path / "data")
+    assert "no CT of the patient can be used: left out, 4 series of a 4D-CT that cannot be used" in str(error.value)
+    assert "4D-CT not used: phase 60 % of the 4D-CT is missing" in str(error.value)
+    assert "--allow_missing_phases" in str(error.value) and "--ct_series" not in str(error.value)
+    run_import(tmp_path / "dicom", tmp_path / "data", allow_missing_phases=True)
+    assert log_of(tmp_path / "data")["P1"]["ct_kind"] == "average"
+    run_import(tmp_path / "dicom", tmp_path / "data", ct_series="40%")  # one of its phases, by the user's word
+    assert log_of(tmp_path / "data")["P1"]["ct_kind"] == "phase"
+
+
+def test_phases_of_an_unsound_4d_ct_do_not_compete_with_the_ct_of_the_pet(dicom, run_import, log_of, tmp_path):
+    write_petct(dicom, tmp_path / "dicom", (0, 20, 40, 80), ct_of_pet=True)
+    run_import(tmp_path / "dicom", tmp_path / "data")
+    row = log_of(tmp_path / "data")["P1"]
+    assert row["source"]["ct"][0]["description"] == "CT AC" and row["ct_kind"] == "free breathing"
+    assert any(words.startswith("4D-CT not used: phase 60 %") for words in row["decisions"])
+    dicom.series(tmp_path / "dicom", dicom.body(), description="CT B70")
+    with pytest.raises(DicomError, match="2 CT series fit: .*CT AC.*CT B70.*; 4D-CT not used: phase 60 % of the 4D-CT"):
+        run_import(tmp_path / "dicom", tmp_path / "data")
