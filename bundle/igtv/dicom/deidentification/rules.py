@@ -14,6 +14,7 @@ from .descriptions import clean_text
 from .identities import Identity
 from .leaks import refuse_leaks
 from .structure_names import clean_structure_name
+from .unused_bits import without_unused_bits
 
 SAFE_PRIVATE = (GE_SCAN_TIME, SIEMENS_DECAY_TIME, PHILIPS_SUV_FACTOR, PHILIPS_ACTIVITY_FACTOR)
 PRIVATE_DATES = (GE_SCAN_TIME, SIEMENS_DECAY_TIME)
@@ -32,7 +33,8 @@ def deidentify_dataset(dataset: Dataset, identity: Identity) -> Dataset:
 
     Raises:
         DicomError: when the object is of a kind that the profile does not know, has or may have text burned into its
-            pixels, or names its patient or one of its dates where the profile keeps text.
+            pixels or an overlay that cannot be cleared, or names its patient or one of its dates where the profile
+            keeps text.
     """
     _refuse_unknown(dataset)
     _refuse_burned_in(dataset)
@@ -95,8 +97,10 @@ def _kept(dataset: Dataset, identity: Identity) -> Dataset:
             result.TimezoneOffsetFromUTC = _time_zone(str(dataset.TimezoneOffsetFromUTC or ""))
         elif dictionary_VR(tag) == "UI" and _is_kept(keyword):
             result.add_new(tag, "UI", _each(dataset[tag].value, identity.uid))
+        elif keyword == "PixelData":
+            result[tag] = without_unused_bits(dataset)
         elif _is_kept(keyword):
-            # raw as it was read: long lists of numbers and pixels need no parsing
+            # raw as it was read: long lists of numbers need no parsing
             result[tag] = dataset.get_item(tag)
     if any(tag.is_private for tag in dataset.keys()):  # noqa: SIM118  (values would be parsed)
         for where in SAFE_PRIVATE:
