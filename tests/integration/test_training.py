@@ -127,8 +127,26 @@ def test_a_new_run_sets_the_old_one_aside(train, trained, tmp_path):
     train(folder, epochs=1, samples_per_epoch=1, use_tensorboard=True, seed=1)
     (previous,) = folder.glob("previous_*")
     assert (previous / "model.pt").read_bytes() == old and (previous / "tensorboard").is_dir()
+    assert len(list((folder / "tensorboard").iterdir())) == 1  # of the new run alone
     assert (folder / "notes.txt").is_file() and not (previous / "notes.txt").exists()
     assert (folder / "model.pt").read_bytes() != old and list((folder / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("mistake", [{"dataset_dir": "misspelt"}, {"fold": 7}, {"learning_rate": -1.0}])
+def test_a_run_that_cannot_start_leaves_the_earlier_results(train, trained, tmp_path, mistake):
+    """Before the cases are looked at, or after everything else was built."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with pytest.raises(RuntimeError):
+        train(folder, **{"use_tensorboard": True, **mistake})
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_run_that_cannot_start_makes_no_folder(train, tmp_path):
+    with pytest.raises(RuntimeError):
+        train(tmp_path / "run", use_tensorboard=True, fold=7)
+    assert not (tmp_path / "run").exists()
 
 
 def test_engines_keep_quiet_in_the_shipped_logging(bundle_dir):

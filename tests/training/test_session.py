@@ -41,9 +41,11 @@ def test_nothing_to_set_aside(names, tmp_path):
     assert not (tmp_path / "not there").exists()
 
 
-def test_resume_and_other_ranks_move_nothing(tmp_path):
+def test_before_the_run_nothing_moves(tmp_path):
+    """A new run may still fail to start: `run_training` sets the earlier results aside."""
     fill(tmp_path)
     prepare_output_dir(tmp_path, resume=True)
+    prepare_output_dir(tmp_path, resume=False)
     prepare_output_dir(tmp_path, resume=False, is_main=False)
     assert names_in(tmp_path) == sorted(NAMES)
 

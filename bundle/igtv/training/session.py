@@ -1,4 +1,4 @@
-"""One training run from start to end: earlier results set aside, resume, run, last weights, manifest."""
+"""One training run from start to end: refusals, earlier results set aside, resume, run, last weights, manifest."""
 
 import logging
 import os
@@ -35,17 +35,19 @@ RESULTS = (
 def prepare_output_dir(
     output_dir: str | Path, resume: bool, model_path: str | Path | None = None, is_main: bool = True
 ) -> None:
-    """Make room for a new run, or see whether there is something to resume; before anything expensive is built.
+    """Refuse what cannot become a run before anything expensive is built; results of an earlier run stay untouched.
+
+    They are set aside by `run_training`, once the run can start: a misspelt folder of data must not move them.
 
     Args:
-        output_dir: folder of the results; what an earlier run left there moves to `previous_<time>`.
-        resume: the run goes on from the checkpoint in the folder, so everything stays.
+        output_dir: folder of the results.
+        resume: the run goes on from the checkpoint in the folder.
         model_path: weights that the run starts from.
         is_main: rank 0; the others change nothing.
 
     Raises:
         FileNotFoundError: there is no checkpoint to resume from.
-        ValueError: `model_path` is among the results that would move away.
+        ValueError: `model_path` is among the results that will move away.
     """
     output_dir = Path(output_dir)
     if resume:
@@ -55,8 +57,6 @@ def prepare_output_dir(
             f"model_path {model_path} is a result of an earlier run in output_dir {output_dir}: give the new run an "
             "output_dir of its own"
         )
-    elif is_main:
-        set_aside(output_dir)
     if is_main:
         for leftover in output_dir.glob(f"{TEMPORARY_PREFIX}*"):  # a run was killed while it wrote
             leftover.unlink()
@@ -74,6 +74,8 @@ def run_training(
     is_main: bool = True,
 ) -> Mapping[str, float | int | None]:
     """Train, and leave `model.pt`, `model_last.pt`, the log, the curve and `run_manifest.json` in `output_dir`.
+
+    What an earlier run left there first moves to `previous_<time>`, unless this one goes on from it.
 
     Args:
         trainer: engine with all handlers attached.
@@ -94,6 +96,8 @@ def run_training(
     if resume:
         epoch = checkpoint.load(trainer.state.device)
         logger.info("resuming from %s after epoch %d of %d", checkpoint.path, epoch, trainer.state.max_epochs)
+    elif is_main:
+        set_aside(output_dir)
     if trainer.state.device.type == "cpu":
         keep_freed_memory()
     if trainer.state.epoch < trainer.state.max_epochs and not early_stopping.stopped:
