@@ -19,6 +19,7 @@ def read_log(folder):
 def test_files_of_a_training(trained):
     names = {entry.name for entry in trained.iterdir()}
     assert names == {
+        ".training.lock",
         "checkpoint.pt",
         "learning_curve.png",
         "model.json",

@@ -1,5 +1,9 @@
+from types import SimpleNamespace
+
 import pytest
-from igtv.training.session import prepare_output_dir, set_aside
+from igtv.locks import locked
+from igtv.training import session
+from igtv.training.session import prepare_output_dir, run_training, set_aside
 
 NAMES = ("checkpoint.pt", "model.pt", "model.json", "model_last.pt", "model_last.json", "training_log.csv")
 
@@ -67,3 +71,43 @@ def test_halves_of_files_from_a_kill_are_removed(resume, tmp_path):
     fill(tmp_path, (*NAMES, ".writing-abc.pt"))
     prepare_output_dir(tmp_path, resume=resume)
     assert not list(tmp_path.glob(".writing-*"))
+
+
+def test_a_folder_in_which_another_training_writes_is_refused(tmp_path, monkeypatch):
+    """At once, and once more where both came that far; nothing is moved or removed, and ranks above 0 never ask."""
+    monkeypatch.setattr(session, "LOADERS_END_S", 0.0)
+    fill(tmp_path, (*NAMES, ".writing-abc.pt"))
+    parts = dict.fromkeys(("trainer", "checkpoint", "weights", "history", "early_stopping", "manifest"))
+    with locked(tmp_path / ".training.lock"):
+        for start in (lambda: prepare_output_dir(tmp_path, False), lambda: run_training(**parts, **here(tmp_path))):
+            with pytest.raises(
+                FileExistsError, match="another training writes into output_dir .* output_dir of its own"
+            ):
+                start()
+        prepare_output_dir(tmp_path, resume=True, is_main=False)
+    assert names_in(tmp_path) == sorted([*NAMES, ".training.lock", ".writing-abc.pt"])
+    prepare_output_dir(tmp_path, resume=True)  # the other one has ended
+    assert names_in(tmp_path) == sorted([*NAMES, ".training.lock"])
+
+
+def here(folder):
+    return {"output_dir": folder, "resume": False}
+
+
+def test_the_lock_is_held_for_the_whole_run_and_given_back(tmp_path):
+    seen = []
+
+    def settings():
+        with pytest.raises(BlockingIOError), locked(tmp_path / ".training.lock", wait_s=0):
+            pass
+        seen.append(True)
+        raise InterruptedError("enough seen")
+
+    parts = dict.fromkeys(("trainer", "weights", "history", "early_stopping"))
+    with pytest.raises(InterruptedError):
+        run_training(
+            **parts, checkpoint=SimpleNamespace(), manifest=SimpleNamespace(settings=settings), **here(tmp_path)
+        )
+    assert seen == [True]
+    with locked(tmp_path / ".training.lock", wait_s=0):
+        pass

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ignite.engine import Engine
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..files import TEMPORARY_PREFIX
+from ..locks import locked
 from .allocator import keep_freed_memory
 from .checkpoint_keeper import BEST_NAME, CHECKPOINT_NAME, LAST_NAME, CheckpointKeeper, WeightsKeeper, check_resumable
 from .early_stopping import EarlyStop
@@ -19,6 +21,8 @@ from .manifest import MANIFEST_NAME, TrainingManifest
 
 logger = logging.getLogger(__name__)
 
+LOCK_NAME = ".training.lock"
+LOADERS_END_S = 10.0  # the loader processes of a killed run hold its lock until they see, within 5 s, that it is gone
 RESULTS = (
     CHECKPOINT_NAME,
     BEST_NAME,
@@ -47,6 +51,7 @@ def prepare_output_dir(
 
     Raises:
         FileNotFoundError: there is no checkpoint to resume from.
+        FileExistsError: another training writes into the folder.
         ValueError: `model_path` is among the results that will move away.
     """
     output_dir = Path(output_dir)
@@ -58,8 +63,9 @@ def prepare_output_dir(
             "output_dir of its own"
         )
     if is_main:
-        for leftover in output_dir.glob(f"{TEMPORARY_PREFIX}*"):  # a run was killed while it wrote
-            leftover.unlink()
+        with _alone_in(output_dir) if (output_dir / LOCK_NAME).exists() else nullcontext():
+            for leftover in output_dir.glob(f"{TEMPORARY_PREFIX}*"):  # a run was killed while it wrote
+                leftover.unlink()
 
 
 def run_training(
@@ -90,8 +96,39 @@ def run_training(
 
     Returns:
         Last epoch, best epoch, best and last validation Dice.
+
+    Raises:
+        FileExistsError: another training writes into the folder.
     """
     output_dir = Path(output_dir)
+    with _alone_in(output_dir) if is_main else nullcontext():
+        return _run(trainer, checkpoint, weights, history, early_stopping, manifest, output_dir, resume, is_main)
+
+
+def _alone_in(output_dir: Path) -> ExitStack:
+    """The lock of a folder, held until the block or the process ends: two runs would mix their files."""
+    stack = ExitStack()
+    try:
+        stack.enter_context(locked(output_dir / LOCK_NAME, LOADERS_END_S))
+    except BlockingIOError:
+        raise FileExistsError(
+            f"another training writes into output_dir {output_dir}: wait for its end, or give this one an output_dir "
+            "of its own"
+        ) from None
+    return stack
+
+
+def _run(
+    trainer: Engine,
+    checkpoint: CheckpointKeeper,
+    weights: WeightsKeeper,
+    history: History,
+    early_stopping: EarlyStop,
+    manifest: TrainingManifest,
+    output_dir: Path,
+    resume: bool,
+    is_main: bool,
+) -> Mapping[str, float | int | None]:
     checkpoint.settings = manifest.settings()
     if resume:
         epoch = checkpoint.load(trainer.state.device)
