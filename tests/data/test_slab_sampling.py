@@ -71,6 +71,15 @@ def test_tumour_appears_anywhere_in_the_crop(tumour_map, label):
     assert min(rows) < 4 and max(rows) > 11
 
 
+@pytest.mark.parametrize(("rows", "step"), [(512, 1), (513, 2), (600, 2), (1024, 2), (1025, 3)])
+def test_hot_voxels_are_chosen_from_end_to_end(rows, step):
+    """One hot voxel in each row, 1 % of all: the choice of 512 at most leaves out no side of the volume."""
+    pet = np.zeros((rows, 10, 10))
+    pet[:, 3, 4] = 9
+    hot = TumourMap.of(pet, np.zeros(pet.shape, bool)).hot_voxels
+    assert hot.tolist() == [[row, 3, 4] for row in range(0, rows, step)]
+
+
 def test_free_slabs_hold_no_tumour_and_visit_hot_tissue(tumour_map, label):
     places = draw(label, tumour_map, "free")
     assert all(place.kind == "free" and not part(label, place).any() for place in places)

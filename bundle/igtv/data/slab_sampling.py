@@ -31,7 +31,8 @@ class TumourMap:
     Attributes:
         tumour_slices: indices of the slices that hold tumour.
         end_slices: last tumour slices towards inferior and superior, of every run of tumour slices.
-        hot_voxels: (K, 3) voxels outside the tumour with the case's highest uptake, where false positives arise.
+        hot_voxels: (K, 3) voxels outside the tumour with the case's highest uptake, where false positives arise; of
+            many an even choice, `HOT_VOXELS` at most.
     """
 
     tumour_slices: np.ndarray
@@ -47,8 +48,8 @@ class TumourMap:
             label: (H, W, S), tumour where above 0.
         """
         hot = np.argwhere((pet > np.percentile(pet, HOT_PERCENTILE)) & (label == 0))
-        step = max(1, len(hot) // HOT_VOXELS)
-        return cls(*_tumour_and_end_slices(label), hot[::step][:HOT_VOXELS])
+        step = max(1, -(-len(hot) // HOT_VOXELS))  # rounded up, so that every part of the volume is reached
+        return cls(*_tumour_and_end_slices(label), hot[::step])
 
     def with_label(self, label: np.ndarray) -> "TumourMap":
         """The same case with another label (H, W, S) that covers the old one; hot voxels stay where they were."""
