@@ -97,6 +97,12 @@ def test_overlay_before_its_base_says_where_it_belongs(config_files):
     assert "'finetuning': it belongs to finetune.json, give that file too, after" in str(caught.value.__cause__)
 
 
+def test_several_processes_do_not_switch_a_setting_off_in_silence(config_files, tiny):
+    """What finetune.json lets rest stays asked for; `StagedFreezing` then says that it does not go together."""
+    names = ("train", "finetune", "multi_gpu_train")
+    assert workflow(config_files(*names), "train", **tiny).parser.config["frozen_epochs"] == 5
+
+
 def test_the_alias_follows_the_overlay(config_files, tiny):
     """`run training` with evaluate.json on top evaluates; it must never train and overwrite weights."""
     merged = workflow(config_files("train", "evaluate"), "train", **tiny).parser.config
