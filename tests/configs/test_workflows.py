@@ -97,6 +97,17 @@ def test_overlay_before_its_base_says_where_it_belongs(config_files):
     assert "'finetuning': it belongs to finetune.json, give that file too, after" in str(caught.value.__cause__)
 
 
+@pytest.mark.parametrize(
+    "names", [("train",), ("train", "finetune"), ("train", "evaluate"), ("retrain",), ("campaign",)]
+)
+def test_seeds_vary_on_the_same_phantom(config_files, names):
+    """`--seed 7` trains otherwise, on the cases that any other seed has."""
+    made = workflow(config_files(*names), "train", seed=7)
+    assert made.parser.get_parsed_content("phantom#seed") == 0 and made.parser.get_parsed_content("seed") == 7
+    made = workflow(config_files(*names), "train", phantom_seed=3)
+    assert made.parser.get_parsed_content("phantom#seed") == 3 and made.parser.get_parsed_content("seed") == 0
+
+
 def test_several_processes_do_not_switch_a_setting_off_in_silence(config_files, tiny):
     """What finetune.json lets rest stays asked for; `StagedFreezing` then says that it does not go together."""
     names = ("train", "finetune", "multi_gpu_train")

@@ -137,6 +137,9 @@ def test_ensure_makes_then_takes_what_is_there(small, tmp_path, monkeypatch):
     assert path == folder / "dataset.json"
     changed = path.stat().st_mtime_ns
     assert ensure_phantom_dataset(folder, num_cases=9) == path
+    assert ensure_phantom_dataset(folder, seed=0) == path
+    with pytest.raises(FileExistsError, match=r"another seed \(there 0, asked 7\): give --phantom_seed 0 to use it"):
+        ensure_phantom_dataset(folder, seed=7)
     assert path.stat().st_mtime_ns == changed
 
 

@@ -11,7 +11,7 @@ from ..processes import worker_count
 from .case import make_case
 from .making import claim_folder, in_parallel
 from .overview import PICTURED_CASES, save_overview
-from .recipe import DATALIST_FILE, OVERVIEW_FILE, Recipe
+from .recipe import DATALIST_FILE, OVERVIEW_FILE, Recipe, read_recipe
 from .settings import PhantomSettings
 from .storage import is_complete, load_case, save_case
 
@@ -86,7 +86,8 @@ def ensure_phantom_dataset(dataset_dir: str | Path, wait_limit_s: float = WAIT_L
     """Datalist of the phantom data set in a folder, made first where it is not there.
 
     Under torchrun the first process of each machine makes the data and the others wait for the datalist, which
-    is written last; no process group is needed. A datalist that is there is taken as it is.
+    is written last; no process group is needed. A datalist that is there is taken as it is, but for a phantom of
+    another seed: the same command would train on other cases, depending on what was run before.
 
     Args:
         dataset_dir: folder of the data set.
@@ -94,10 +95,12 @@ def ensure_phantom_dataset(dataset_dir: str | Path, wait_limit_s: float = WAIT_L
         **arguments: as for `simulate`.
 
     Raises:
+        FileExistsError: the phantom there was made with another seed.
         TimeoutError: the datalist did not appear.
     """
     datalist = Path(dataset_dir) / DATALIST_FILE
     if datalist.is_file():
+        _refuse_another_seed(Path(dataset_dir), arguments.get("seed"))
         return datalist
     if int(os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0"))) == 0:
         logger.info("No data in %s: making the phantom data set.", dataset_dir)
@@ -111,6 +114,15 @@ def ensure_phantom_dataset(dataset_dir: str | Path, wait_limit_s: float = WAIT_L
             )
         time.sleep(0.2)
     return datalist
+
+
+def _refuse_another_seed(folder: Path, seed: int | None) -> None:
+    found = (read_recipe(folder) or {}).get("seed")
+    if seed is not None and found is not None and found != seed:
+        raise FileExistsError(
+            f"the phantom data set in {folder} was made with another seed (there {found}, asked {seed}): give "
+            f"--phantom_seed {found} to use it, another --phantom_dir, or remove it"
+        )
 
 
 def _make_one(folder: Path, recipe: Recipe, index: int) -> None:
