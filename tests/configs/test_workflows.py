@@ -1,5 +1,7 @@
 """Every config offers what MONAI asks for, can be built whole, and says clearly when it is used wrongly."""
 
+import json
+
 import pytest
 import torch
 from igtv.inference.uncertainty import PredictiveEntropyd
@@ -80,6 +82,21 @@ def test_weights_that_fit_in_part_are_taken_only_when_asked_for(config_files, ti
     assert len(kept) > 100 and all(torch.equal(start[name], theirs[name]) for name in kept)
     made.run()
     assert (tmp_path / "out" / "model_last.pt").is_file()
+
+
+def test_a_missing_file_fails_its_case_and_the_others_are_segmented(config_files, tiny, dataset_dir, tmp_path):
+    entries = [{"ct": f"{name}/ct.nii.gz", "pet": f"{name}/pet.nii.gz"} for name in ("gone", "case_2")]
+    (tmp_path / "list.json").write_text(json.dumps({"testing": entries}))
+    with pytest.raises(RuntimeError, match="1 of 2 case.* failed") as caught:
+        workflow(
+            config_files("inference"), "infer", **tiny, datalist=str(tmp_path / "list.json"), outputs=["mask"]
+        ).run()
+    failed = "1 of 2 case(s) failed, the others are written. gone: ValueError: ct ct.nii.gz does not exist"
+    assert str(caught.value.__cause__) == failed
+    summary = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [entry["case"] for entry in summary["failed"]] == ["gone"]
+    assert [entry["case"] for entry in summary["predictions"]] == ["case_2"]
+    assert (tmp_path / "out" / "case_2" / "pred.nii.gz").is_file()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -72,6 +72,14 @@ def test_datalist_with_ids_labels_and_sections(tmp_path):
         find_cases(tmp_path / "data", path, section="train")
 
 
+def test_a_file_that_a_datalist_names_in_vain_does_not_stop_the_others(tmp_path):
+    """It fails with its reason when its turn comes."""
+    add_case(tmp_path / "a", "ct.nii.gz", "pet.nii.gz")
+    entries = [{"ct": f"{name}/ct.nii.gz", "pet": f"{name}/pet.nii.gz"} for name in ("a", "gone")]
+    cases = find_cases(datalist=write_datalist(tmp_path / "list.json", testing=entries))
+    assert [case["case"] for case in cases] == ["a", "gone"]
+
+
 def test_dataset_json_in_the_folder_is_read(tmp_path):
     add_case(tmp_path / "x", "c.nii.gz", "p.nii.gz")
     write_datalist(tmp_path / "dataset.json", training=[{"ct": "x/c.nii.gz", "pet": "x/p.nii.gz"}])

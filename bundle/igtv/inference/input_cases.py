@@ -42,8 +42,10 @@ def find_cases(
         has them.
 
     Raises:
-        FileNotFoundError: when there is no case, or a file named is missing. A missing PET is never made up.
-        ValueError: for a wrong section, files that are not NIfTI, or two cases of one name.
+        FileNotFoundError: when there is no case, or a file of `ct_path` and `pet_path` is missing. A missing PET is
+            never made up. Files that a datalist names are looked at case by case later, so that one that is missing
+            does not stop the others.
+        ValueError: for a wrong section, a pair that is not NIfTI, or two cases of one name.
     """
     if imported is not None and imported.series:
         cases = _from_dicom(imported)
@@ -55,7 +57,6 @@ def find_cases(
         cases = _from_folder(Path(dataset_dir), section)
     else:
         raise ValueError("Nothing to segment: give dataset_dir, datalist, dicom_dir, or ct_path and pet_path.")
-    _check_files(cases)
     _check_names(cases)
     return cases
 
@@ -71,7 +72,9 @@ def _pair(ct_path: str | Path | None, pet_path: str | Path | None) -> dict[str, 
     if not ct_path or not pet_path:
         missing, given = ("pet_path", ct_path) if ct_path else ("ct_path", pet_path)
         raise ValueError(f"{missing} is missing for {given}: CT and PET are needed together.")
-    return {"ct": str(ct_path), "pet": str(pet_path), "case": _folder_case(ct_path)}
+    case = {"ct": str(ct_path), "pet": str(pet_path), "case": _folder_case(ct_path)}
+    _check_files(case)
+    return case
 
 
 def _folder_case(ct_path: str | Path) -> str:
@@ -117,15 +120,14 @@ def _image(folder: Path, name: str) -> Path | None:
     return next((folder / (name + suffix) for suffix in SUFFIXES if (folder / (name + suffix)).is_file()), None)
 
 
-def _check_files(cases: Sequence[Mapping[str, str]]) -> None:
-    for case in cases:
-        for key in ("ct", "pet"):
-            if not Path(case[key]).is_file():
-                raise FileNotFoundError(f"Case {case['case']}: {key.upper()} file {case[key]} does not exist.")
-            if not case[key].endswith(SUFFIXES):
-                raise ValueError(
-                    f"Case {case['case']}: {case[key]} is not NIfTI ({', '.join(SUFFIXES)}); give DICOM as dicom_dir."
-                )
+def _check_files(case: Mapping[str, str]) -> None:
+    for key in ("ct", "pet"):
+        if not Path(case[key]).is_file():
+            raise FileNotFoundError(f"Case {case['case']}: {key.upper()} file {case[key]} does not exist.")
+        if not case[key].endswith(SUFFIXES):
+            raise ValueError(
+                f"Case {case['case']}: {case[key]} is not NIfTI ({', '.join(SUFFIXES)}); give DICOM as dicom_dir."
+            )
 
 
 def _check_names(cases: Sequence[Mapping[str, str]]) -> None:
