@@ -87,7 +87,7 @@ def test_weights_that_fit_in_part_are_taken_only_when_asked_for(config_files, ti
 def test_a_missing_file_fails_its_case_and_the_others_are_segmented(config_files, tiny, dataset_dir, tmp_path):
     entries = [{"ct": f"{name}/ct.nii.gz", "pet": f"{name}/pet.nii.gz"} for name in ("gone", "case_2")]
     (tmp_path / "list.json").write_text(json.dumps({"testing": entries}))
-    with pytest.raises(RuntimeError, match="1 of 2 case.* failed") as caught:
+    with pytest.raises(RuntimeError) as caught:
         workflow(
             config_files("inference"), "infer", **tiny, datalist=str(tmp_path / "list.json"), outputs=["mask"]
         ).run()
