@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import fire
 import monai.bundle
+import pydicom
 import pytest
 import requests
 import SimpleITK as sitk
@@ -110,8 +112,19 @@ def workplace(tmp_path_factory, bundle_dir, shared_dir):
     folder = tmp_path_factory.mktemp("readme")
     (folder / "bundle").symlink_to(bundle_dir)
     (folder / "label_app").symlink_to(bundle_dir.parent / "label_app")
-    (folder / "dicom_export").symlink_to(shared_dir / "data" / "dicom")  # two real PET/CTs with RTSTRUCTs
+    # two real PET/CTs with RTSTRUCTs
+    shutil.copytree(shared_dir / "data" / "dicom", folder / "dicom_export", copy_function=shutil.copyfile)
+    for path in (folder / "dicom_export").rglob("mask/*"):
+        call_contours_igtv(path)
     return folder
+
+
+def call_contours_igtv(path: Path) -> None:
+    """The patients have GTV contours; the README's reader is one who imports IGTV contours, and trains on them."""
+    dataset = pydicom.dcmread(path)
+    for roi in dataset.StructureSetROISequence:
+        roi.ROIName = roi.ROIName.replace("GTV", "IGTV")
+    dataset.save_as(path)
 
 
 @pytest.fixture
