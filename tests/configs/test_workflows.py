@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from igtv.configuration.error_summary import first_cause
 from igtv.inference.uncertainty import PredictiveEntropyd
 from igtv.networks.igtv_network import IGTVNetwork
 from igtv.networks.model_card import write_model_card
@@ -123,6 +124,21 @@ def test_seeds_vary_on_the_same_phantom(config_files, names):
     assert made.parser.get_parsed_content("phantom#seed") == 0 and made.parser.get_parsed_content("seed") == 7
     made = workflow(config_files(*names), "train", phantom_seed=3)
     assert made.parser.get_parsed_content("phantom#seed") == 3 and made.parser.get_parsed_content("seed") == 0
+
+
+def test_a_part_that_cannot_rest_is_named_before_any_case_is_looked_at(config_files, tiny_training, tmp_path):
+    settings = {**tiny_training, "dataset_dir": str(tmp_path / "not there"), "frozen_epochs": 1}
+    with pytest.raises(RuntimeError) as caught:
+        workflow(config_files("train"), "train", **settings, frozen_parts="encodr").run()
+    cause = first_cause(caught.value)
+    assert "frozen_parts names encodr; a network's parts are" in str(cause)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("xy", ["xy"]), (["x", "y"], ["x", "y"]), ([], [])])
+def test_an_evaluation_notes_one_flip_as_it_notes_a_list(config_files, tiny, given, kept):
+    """Or it would not be comparable with itself."""
+    made = workflow(config_files("train", "evaluate"), "train", **tiny, test_time_flips=given)
+    assert made.parser.get_parsed_content("evaluation#made_with")["test_time_flips"] == kept
 
 
 def test_several_processes_do_not_switch_a_setting_off_in_silence(config_files, tiny):

@@ -264,3 +264,9 @@ def test_reason_names_files_without_their_folders():
     error = ValueError("'/data/Doe_Jane/ct.nii.gz' has 1/3 of g/ml, /home/Doe Jane/pet.nii.gz too")
     text = failure_text(error, ["/home/Doe Jane/pet.nii.gz"])
     assert text == "ValueError: 'ct.nii.gz' has 1/3 of g/ml, pet.nii.gz too"
+
+
+def test_one_output_is_taken_as_a_word(tmp_path):
+    assert CaseWriter(tmp_path, [], outputs="probability").outputs == ("probability",)
+    with pytest.raises(ValueError, match="outputs names probabilities; possible are mask, overlay"):
+        CaseWriter(tmp_path, [], outputs="probabilities")

@@ -31,6 +31,15 @@ def test_mean_over_plain_and_mirrored(flip, axis):
     torch.testing.assert_close(torch.sigmoid(inferer(x, network)), (plain + mirrored) / 2)
 
 
+def test_one_word_is_one_mirrored_version():
+    """Turned around in both axes at once, and not one version for each letter."""
+    x = torch.randn(1, 2, 5, 6, 7)
+    network = Ramp(2)
+    inferer = FlipEnsembleInferer(SimpleInferer(), flips="xy")
+    plain, mirrored = torch.sigmoid(network(x)), torch.sigmoid(network(x.flip((2, 3))).flip((2, 3)))
+    torch.testing.assert_close(torch.sigmoid(inferer(x, network)), (plain + mirrored) / 2)
+
+
 def test_pointwise_network_is_left_as_it_is():
     x = torch.randn(1, 2, 4, 4, 4)
     inferer = FlipEnsembleInferer(SimpleInferer(), flips=("x", "y", "z", "xyz"))

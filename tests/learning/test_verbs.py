@@ -36,6 +36,9 @@ def test_the_campaign_refuses_a_strategy_that_there_is_not(run_config):
     with pytest.raises(RuntimeError) as caught:
         run_config("campaigning", "campaign.json", strategies=["best"])
     assert "choose among" in str(caught.value.__cause__)
+    with pytest.raises(RuntimeError) as caught:
+        run_config("campaigning", "campaign.json", strategies="best")  # one word, not four letters
+    assert "strategies=['best']: choose among" in str(caught.value.__cause__)
 
 
 def test_retraining_without_anything_left_to_learn_says_so(phantom_dir, weak_model, tmp_path):

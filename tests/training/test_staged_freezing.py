@@ -46,9 +46,17 @@ def test_nothing_to_freeze(parts, epochs, network):
     assert learning_parts(network, parts, epochs, 1) == [all_parts(network)]
 
 
-def test_unknown_part(network):
-    with pytest.raises(ValueError, match="unknown parts"):
-        learning_parts(network, ["head9"], 1, 1)
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_unknown_part(network, epochs):
+    """Refused where it is given, and not after everything was prepared."""
+    with pytest.raises(ValueError, match="frozen_parts names head9; a network's parts are encoder, "):
+        StagedFreezing(network, ["encoder", "head9"], epochs)
+
+
+def test_one_word_is_one_part(network):
+    assert learning_parts(network, "encoder", 1, 1) == learning_parts(network, ["encoder"], 1, 1)
+    with pytest.raises(ValueError, match="frozen_parts names encodr;"):
+        StagedFreezing(network, "encodr", 1)
 
 
 def test_refused_with_several_processes(network, monkeypatch):

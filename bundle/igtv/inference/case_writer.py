@@ -13,6 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
+from ..configuration.words import words
 from ..files import file_sha256, replacing
 from ..networks.model_card import DISCLAIMER
 from .case_evaluator import failure_text
@@ -59,7 +60,8 @@ class CaseWriter:
     Args:
         output_dir: folder of the results; folders of other cases in it stay.
         cases: what is segmented, as `find_cases` gives it; source of CT, PET and the number of cases.
-        outputs: any of "mask", "overlay", "probability", "uncertainty"; mask and manifest are always written.
+        outputs: any of "mask", "overlay", "probability", "uncertainty", or one of them as it is; mask and manifest are
+            always written.
         model_path: checkpoint, for the manifest.
         model_card: its card, for the name in every output.
         config: settings kept in each manifest.
@@ -76,7 +78,7 @@ class CaseWriter:
         self,
         output_dir: str | Path,
         cases: Sequence[Mapping[str, Any]],
-        outputs: Sequence[str] = ("mask", "overlay"),
+        outputs: str | Sequence[str] = ("mask", "overlay"),
         model_path: str | Path | None = None,
         model_card: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
@@ -85,12 +87,12 @@ class CaseWriter:
         dicom_export: DicomExport | None = None,
         left_out: Mapping[str, str] | None = None,
     ) -> None:
-        unknown = sorted(set(outputs) - set(OUTPUTS))
+        self.outputs = words(outputs)
+        unknown = sorted(set(self.outputs) - set(OUTPUTS))
         if unknown:
             raise ValueError(f"outputs names {', '.join(unknown)}; possible are {', '.join(OUTPUTS)}.")
         self.output_dir = Path(output_dir)
         self.sources = {case["case"]: case for case in cases}
-        self.outputs = tuple(outputs)
         self.model_path = model_path
         self.model_card = dict(model_card or {})
         self.config = config

@@ -13,6 +13,8 @@ from monai.inferers import Inferer
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type
 
+from ..configuration.words import words
+
 AXES = {"x": 2, "y": 3, "z": 4}
 PROBABILITY_MARGIN = 1e-6  # keeps the logits of certain voxels finite, within +-13.8
 
@@ -23,19 +25,20 @@ class FlipEnsembleInferer(Inferer):
     Args:
         inferer: does the work for one volume, logits out, e.g. the whole-volume inferer.
         flips: mirrored versions besides the plain one, each naming its axes of the RAS volume: "x" (right-left),
-            "y" (front-back), "z" (head-feet), or several at once such as "xy". Empty: the plain one alone.
+            "y" (front-back), "z" (head-feet), or several at once such as "xy", which alone is one mirrored version.
+            Empty: the plain one alone.
 
     Raises:
         ValueError: for an axis other than x, y, z.
     """
 
-    def __init__(self, inferer: Inferer, flips: Sequence[str] = ("x", "y", "z")) -> None:
+    def __init__(self, inferer: Inferer, flips: str | Sequence[str] = ("x", "y", "z")) -> None:
         super().__init__()
-        wrong = [flip for flip in flips if not flip or set(flip) - set(AXES)]
+        self.flips = words(flips)
+        wrong = [flip for flip in self.flips if not flip or set(flip) - set(AXES)]
         if wrong:
             raise ValueError(f"flips holds {wrong}; name the axes of each flip with x, y, z, such as 'x' or 'xy'.")
         self.inferer = inferer
-        self.flips = tuple(flips)
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..configuration.whole_numbers import whole_number
+from ..configuration.words import words
 from ..data.datalist import read_datalist
 from ..data.prepare import make_phantom_where_asked
 from ..evaluation.tables import write_rows
@@ -41,7 +42,7 @@ def run_campaign(
     dataset_dir: str | Path,
     datalist: str | Path | None,
     model_path: str | Path,
-    strategies: Sequence[str] = ("uncertainty", "diverse", "random"),
+    strategies: str | Sequence[str] = ("uncertainty", "diverse", "random"),
     rounds: int = 4,
     cases_per_round: int = 2,
     repeats: int = 1,
@@ -81,7 +82,7 @@ def run_campaign(
         FileExistsError: the folder holds a campaign already.
         ValueError: an unknown strategy, nothing to choose from, or nothing to learn from in any round.
     """
-    folder = Path(output_dir)
+    folder, strategies = Path(output_dir), words(strategies)
     _check(folder, strategies, rounds, cases_per_round, repeats)
     make_phantom_where_asked(dataset_dir, datalist, phantom)
     listing = read_datalist(datalist, dataset_dir)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 # Where files lie, what the machine is and what is shown; on another machine, as with `amp` and `scan_backend`, rounding
-# differs, the rules of learning do not. The data are compared by the names of their cases; a phantom of another seed has
-# the same names, and is refused where it lies. `model_path` may have moved, but must be there: the network is built from
-# its card before the checkpoint's weights replace it.
+# differs, the rules of learning do not. The data are compared by the names of their cases; a phantom of another seed
+# has the same names, and is refused where it lies. `model_path` may have moved, but must be there: the network is built
+# from its card before the checkpoint's weights replace it.
 FREE_TO_CHANGE = frozenset(
     {
         "amp",
