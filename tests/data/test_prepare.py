@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from igtv.data.prepare import make_phantom_where_asked, prepare_cases
+
+from .conftest import CT_SHAPE
 
 
 @pytest.fixture
@@ -95,6 +98,23 @@ def test_some_gtv_contours_are_told(dataset_dir, make_case, caplog, other):
 def test_contours_of_unknown_kind_are_taken_as_the_user_says(dataset_dir, make_case, caplog):
     parts = prepared(with_kinds(dataset_dir, make_case, None, None), "igtv")
     assert len(parts["training"]) == 2 and "contours" not in caplog.text
+
+
+@pytest.mark.parametrize(("negatives", "told"), [((), False), (("V0",), False), (("V0", "V1"), True)])
+def test_a_validation_without_any_tumour_is_told(tmp_path, make_case, caplog, negatives, told):
+    """Its Dice cannot choose an epoch; where one case has a tumour, that one chooses."""
+    items = {}
+    for name in ("T", "V0", "V1"):
+        empty = {"label": np.zeros(CT_SHAPE, np.uint8)} if name in negatives else {}
+        case = make_case(name, **empty)
+        items[name] = {key: case[key] for key in ("ct", "pet", "label")} | ({"no_tumour": True} if empty else {})
+    lists = {"training": [items["T"]], "validation": [items["V0"], items["V1"]]}
+    (tmp_path / "dataset.json").write_text(json.dumps(lists), encoding="utf-8")
+    prepare_cases(tmp_path, None, fold=0, task="gtv")
+    assert ("none of the 2 validation cases has a tumour" in caplog.text) == told
+    caplog.clear()
+    prepare_cases(tmp_path, None, fold=0)  # nothing is trained
+    assert "validation cases" not in caplog.text
 
 
 def test_only_what_a_verb_uses_is_read(dataset_dir):

@@ -68,6 +68,8 @@ def prepare_cases(
         if part in checked_parts:
             parts[part], bad = check_cases(parts[part], need_label=part != "testing", skip_bad_cases=skip_bad_cases)
             left_out += bad
+    if task is not None:
+        _warn_of_validation_without_tumour(parts["validation"])
     logger.info("cases: %s", ", ".join(f"{len(parts[part])} {part}" for part in PARTS))
     return {**parts, "left_out": left_out}
 
@@ -109,6 +111,18 @@ def _refuse_gtv_contours_alone(listing: Datalist, training: Sequence[Mapping]) -
         f"{what} and none breathes: the model would be called IGTV without having seen one. Give --task gtv, let the "
         "samples breathe (--breathing_probability 1), or correct `label_kind` in the datalist"
     )
+
+
+def _warn_of_validation_without_tumour(validation: Sequence[Mapping]) -> None:
+    """MONAI's mean Dice over no defined value is 0."""
+    if validation and all(case.get("no_tumour") for case in validation):
+        logger.warning(
+            "none of the %d validation cases has a tumour (`no_tumour`; the first: %s): their Dice is 0 in each epoch, "
+            "so that model.pt is the first epoch validated and early stopping ends the training. Choose another fold, "
+            "or take model_last.pt and leave early_stopping_patience at 0",
+            len(validation),
+            validation[0]["case"],
+        )
 
 
 def _refuse_to_move_igtv(listing: Datalist, training: Sequence[Mapping]) -> None:

@@ -18,7 +18,8 @@ class EpochRecord:
     Args:
         history: rows of the run.
         weights: keeper of best and last weights.
-        evaluator: engine whose `state.metrics[val_metric]` is the mean Dice per patient; None without validation.
+        evaluator: engine whose `state.metrics[val_metric]` is the mean Dice of the validation cases; None without
+            validation.
         enabled: rank 0 writes the log.
     """
 

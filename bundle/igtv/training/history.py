@@ -70,7 +70,7 @@ class History:
         dice_axes.plot(
             [row["epoch"] for row in validated], [row["val_dice"] for row in validated], "o-", color="tab:orange"
         )
-        dice_axes.set_ylabel("mean Dice per validation patient", color="tab:orange")
+        dice_axes.set_ylabel("mean Dice of the validation cases", color="tab:orange")
         dice_axes.set_ylim(0, 1)
         best = self.best()
         if best is not None:
