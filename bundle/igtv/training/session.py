@@ -102,7 +102,21 @@ def run_training(
     """
     output_dir = Path(output_dir)
     with _alone_in(output_dir) if is_main else nullcontext():
-        return _run(trainer, checkpoint, weights, history, early_stopping, manifest, output_dir, resume, is_main)
+        checkpoint.settings = manifest.settings()
+        _begin(trainer, checkpoint, output_dir, resume, is_main)
+        if trainer.state.epoch < trainer.state.max_epochs and not early_stopping.stopped:
+            with logging_redirect_tqdm():
+                trainer.run()
+        elif all((output_dir / name).is_file() for name in (BEST_NAME, LAST_NAME, MANIFEST_NAME)):
+            reason = "stopped early" if early_stopping.stopped else "all epochs are done"
+            logger.info("nothing to resume: the training in %s is complete (%s)", output_dir, reason)
+            return _results(trainer, history)
+        results = _results(trainer, history)
+        if is_main:
+            weights.save_last(trainer.state.epoch, results["last_val_dice"])
+            manifest(seconds=checkpoint.seconds, results=results)
+            _announce(results, output_dir, checkpoint.seconds)
+        return results
 
 
 def _alone_in(output_dir: Path) -> ExitStack:
@@ -118,18 +132,8 @@ def _alone_in(output_dir: Path) -> ExitStack:
     return stack
 
 
-def _run(
-    trainer: Engine,
-    checkpoint: CheckpointKeeper,
-    weights: WeightsKeeper,
-    history: History,
-    early_stopping: EarlyStop,
-    manifest: TrainingManifest,
-    output_dir: Path,
-    resume: bool,
-    is_main: bool,
-) -> Mapping[str, float | int | None]:
-    checkpoint.settings = manifest.settings()
+def _begin(trainer: Engine, checkpoint: CheckpointKeeper, output_dir: Path, resume: bool, is_main: bool) -> None:
+    """Go on from the checkpoint, or move an earlier run's results out of the way."""
     if resume:
         epoch = checkpoint.load(trainer.state.device)
         logger.info("resuming from %s after epoch %d of %d", checkpoint.path, epoch, trainer.state.max_epochs)
@@ -137,19 +141,6 @@ def _run(
         set_aside(output_dir)
     if trainer.state.device.type == "cpu":
         keep_freed_memory()
-    if trainer.state.epoch < trainer.state.max_epochs and not early_stopping.stopped:
-        with logging_redirect_tqdm():
-            trainer.run()
-    elif all((output_dir / name).is_file() for name in (BEST_NAME, LAST_NAME, MANIFEST_NAME)):
-        reason = "stopped early" if early_stopping.stopped else "all epochs are done"
-        logger.info("nothing to resume: the training in %s is complete (%s)", output_dir, reason)
-        return _results(trainer, history)
-    results = _results(trainer, history)
-    if is_main:
-        weights.save_last(trainer.state.epoch, results["last_val_dice"])
-        manifest(seconds=checkpoint.seconds, results=results)
-        _announce(results, output_dir, checkpoint.seconds)
-    return results
 
 
 def set_aside(output_dir: Path) -> None:
