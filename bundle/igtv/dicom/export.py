@@ -10,6 +10,7 @@ import pydicom
 import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
+from ..configuration.words import words
 from ..files import TEMPORARY_PREFIX, file_sha256, replacing
 from .contour_source import MANUFACTURER, ContourSource
 from .errors import DicomError
@@ -30,7 +31,7 @@ def check_formats(export: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         ValueError: none, or one that is not known.
     """
-    formats = (export,) if isinstance(export, str) else tuple(export)
+    formats = words(export)
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ValueError(

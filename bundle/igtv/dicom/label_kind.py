@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
-from .roi_names import is_igtv, read_aliases
+from .roi_names import is_igtv, matches, read_aliases
 
 # a GTV in the name counts wherever it stands (MRI_GTV), but not the one of "old IGTV"
 _IGTV_WITHIN = re.compile(r"(?<![a-z])i[ _.-]?gtv", re.IGNORECASE)
@@ -34,7 +33,6 @@ def label_kind(names: Sequence[str], options) -> tuple[str, list[str]]:
 
 
 def _says_gtv(name: str, options) -> bool:
-    aliases = read_aliases(options.aliases).get("gtv", ())
-    if any(fnmatchcase(name.strip().lower(), alias.strip().lower()) for alias in aliases):
+    if matches(name, read_aliases(options.aliases).get("gtv", ())):
         return True
     return "gtv" in name.lower() and not _IGTV_WITHIN.search(name)

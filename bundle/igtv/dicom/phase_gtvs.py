@@ -7,11 +7,9 @@ from collections.abc import Iterable, Sequence
 from .chosen_rois import Chosen, rois_of
 from .errors import DicomError
 from .label_sources import LabelSource, source_phase
-from .phases import FourD, PhaseName, phase_in_text
+from .phases import FourD, PhaseName, phase_in_roi_name
 from .roi_names import AmbiguousRoi, is_igtv
 
-# "GTV_c40", "GTV T40", "GTV_ph_40"
-_MARKED = re.compile(r"(?:^|[_ \-.])(?:c|t|ph|phase)[_ \-.]?(100|\d{1,2})$", re.IGNORECASE)
 # "GTV_40": a phase, a dose in Gy or just a number
 _BARE = re.compile(r"(.*)[_ \-.](100|\d{1,2})$")
 
@@ -110,11 +108,7 @@ def _check_names(chosen: Chosen, phase: PhaseName, four_d: FourD) -> None:
 
 def _marked(name: str, four_d: FourD) -> PhaseName | None:
     """The phase that a ROI's name says, if the 4D-CT has it: Tumor_c40, GTV 40%."""
-    phase = phase_in_text(name)
-    if phase is None:
-        found = _MARKED.search(name)
-        phase = PhaseName(float(found.group(1))) if found else None
-    return four_d.own_name(phase)
+    return four_d.own_name(phase_in_roi_name(name))
 
 
 def _bare(name: str, four_d: FourD) -> tuple[str, PhaseName | None]:

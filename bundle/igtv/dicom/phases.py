@@ -20,6 +20,8 @@ _PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?) ?%\s*(in|ex)?", re.IGNOREC
 # "phase 40", "Ph_40", "T40", "resp 40", "CT_40", "4DCT-40"; "50Ex", "0 In"
 _WORD = re.compile(r"(?:phase|ph|resp|gated|4d-?ct|ct|t)[ _=:-]{0,2}(\d{1,3})(?![\d.]|\s*(?:mm|s\b))", re.IGNORECASE)
 _BREATH = re.compile(r"(?<![\d.])(\d{1,3}) ?(in|ex)(?![a-z])", re.IGNORECASE)
+# at the end of a ROI's name: "GTV_c40", "GTV T40", "GTV_ph_40"
+_MARKED = re.compile(r"(?:^|[_ \-.])(?:c|t|ph|phase)[_ \-.]?(100|\d{1,2})$", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W\d_]")
 _WORDS_OF_4D = re.compile(r"4 ?d|gated|resp|phase", re.IGNORECASE)
 # A percentage beside these is the strength of a reconstruction, the share of a contrast agent or a threshold in PET.
@@ -118,6 +120,12 @@ def phase_in_text(text: str) -> PhaseName | None:
         found = [(value, "") for value in _WORD.findall(text)]
     names = {PhaseName(float(value), breath.lower()) for value, breath in found if float(value) <= 100}
     return names.pop() if len(names) == 1 else None
+
+
+def phase_in_roi_name(name: str) -> PhaseName | None:
+    """The phase that a ROI's name says: Tumor_c40, GTV 40%; None where it says none."""
+    found = _MARKED.search(name)
+    return phase_in_text(name) or (PhaseName(float(found[1])) if found else None)
 
 
 def phase_of(series: Series) -> PhaseName | None:

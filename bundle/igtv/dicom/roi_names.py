@@ -104,7 +104,7 @@ def choose_roi(
     if roi is not None:
         return _named(names, roi)
     table = read_aliases(aliases)
-    allowed = [name for name in names if not _matches(name, table.get(IGNORE, ()))]
+    allowed = [name for name in names if not matches(name, table.get(IGNORE, ()))]
     primary = _primary(names, allowed, kind, table.get(kind, ()), optional=nodes)
     if not nodes:
         LOGGER.info("ROI %r chosen as %s among: %s", primary[0], kind, _listed(names))
@@ -124,7 +124,7 @@ def is_igtv(name: str, aliases: str | Path | Mapping[str, Sequence[str]] | None 
         aliases: as in `choose_roi`.
     """
     patterns = read_aliases(aliases).get("igtv", ())
-    return _matches(name, patterns) or _starts_with(name, _IGTV)
+    return matches(name, patterns) or _starts_with(name, _IGTV)
 
 
 def standing(name: str) -> Standing:
@@ -142,7 +142,7 @@ def _primary(
     names: Sequence[str], allowed: Sequence[str], kind: str, patterns: Sequence[str], optional: bool
 ) -> list[str]:
     """The one target that is no node, as a list; an empty one only where there need be none."""
-    hits, what = [name for name in allowed if _matches(name, patterns)], "an alias"
+    hits, what = [name for name in allowed if matches(name, patterns)], "an alias"
     candidates = [name for name in allowed if not _is_excluded(name) and not _is_node(name)]
     for what_tier, pattern in _TIERS[kind] if not hits else ():
         hits = [name for name in candidates if _starts_with(name, pattern)]
@@ -185,7 +185,7 @@ def _one_pattern(names: Sequence[str], pattern: str) -> list[str]:
     rules = (
         lambda name: name == pattern,
         lambda name: _normalised(name).replace("_", "") == plain != "",
-        lambda name: _matches(name, [pattern]),
+        lambda name: matches(name, [pattern]),
     )
     for rule in rules:
         found = [name for name in names if rule(name)]
@@ -219,7 +219,8 @@ def read_aliases(aliases: str | Path | Mapping[str, Sequence[str]] | None) -> Ma
     return table
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a ROI's name fits one of some aliases, `*` and `?` allowed, whatever the case."""
     return any(fnmatch.fnmatchcase(name.strip().lower(), pattern.strip().lower()) for pattern in patterns)
 
 

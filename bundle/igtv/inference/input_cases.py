@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..data.case_names import check_case_name
-from ..data.datalist import PARTS, read_datalist
+from ..data.datalist import DATALIST_NAME, PARTS, read_datalist
 from .dicom_cases import DicomCases
 
 SUFFIXES = (".nii.gz", ".nii")
-DATALIST_NAME = "dataset.json"
 
 
 def find_cases(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.datalist import Datalist, read_datalist
+from ..data.datalist import DATALIST_NAME, Datalist, read_datalist
 from ..data.datalist_item import DatalistItem
 from ..learning.work import CONFIGS_DIR, run_verb
 from ..phantom.breathing_dataset import deal
@@ -134,7 +134,7 @@ def breathing_data(
         ValueError: the patients do not suffice, or the breathing cases do not name their patient.
     """
     folder, source_dir = Path(folder), Path(patients_dir).absolute()
-    source_list = Path(datalist) if datalist else source_dir / "dataset.json"
+    source_list = Path(datalist) if datalist else source_dir / DATALIST_NAME
     source = read_datalist(source_list, source_dir)
     run_verb(
         "simulating",
@@ -147,7 +147,7 @@ def breathing_data(
         },
         configs_dir,
     )
-    made, facts = read_datalist(folder / "dataset.json"), _breathing_facts(folder / "dataset.json")
+    made, facts = read_datalist(folder / DATALIST_NAME), _breathing_facts(folder / DATALIST_NAME)
     sources: dict[str, DatalistItem] = {}
     for item in _labelled(source):
         sources.setdefault(item.patient, item)  # the first case of a patient, as of the breathing ones below
@@ -160,7 +160,7 @@ def breathing_data(
     parts = [
         _split(plan, cycles, static, tested, source_list) for tested in _tested_patients(plan, made, sorted(cycles))
     ]
-    licence = _licence(folder / "dataset.json")
+    licence = _licence(folder / DATALIST_NAME)
     return [replace(part, pretraining=part.pretraining + list(phantom_pretraining), licence=licence) for part in parts]
 
 
@@ -174,7 +174,7 @@ def check_patients(plan: StudyPlan, patients_dir: str | Path, datalist: str | Pa
     Raises:
         FileNotFoundError, ValueError: no such data set, or too few patients with a label.
     """
-    source_list = Path(datalist) if datalist else Path(patients_dir) / "dataset.json"
+    source_list = Path(datalist) if datalist else Path(patients_dir) / DATALIST_NAME
     source = read_datalist(source_list, patients_dir)
     patients = sorted({item.patient for item in _labelled(source)})
     for tested in _tested_patients(plan, source, patients):

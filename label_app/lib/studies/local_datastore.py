@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from igtv.data.checks import find_problem
-from igtv.data.datalist import read_datalist
+from igtv.data.datalist import DATALIST_NAME, read_datalist
 
 from .errors import PetMissing, UnknownImage
 from .image_id import as_image_id, is_image_id
@@ -20,7 +20,6 @@ from .paired_datastore import PairedDatastore
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".nii.gz", ".nii")
-DATALIST_NAME = "dataset.json"
 PATIENTS_NAME = "patients.json"
 PET_FOLDER = "pet"
 PET_ENDING = "_pet"

@@ -1,16 +1,12 @@
 """Names of ROIs and segments cleaned so that the importer takes the same ones as before and no others."""
 
-import re
-
-from ..phases import PhaseName, phase_in_text
+from ..phases import phase_in_roi_name
 from ..roi_names import Standing, standing
 from .descriptions import clean_text
 
 _LONGEST = 64  # characters of a DICOM text (LO)
 # targets of whose names nothing may stay but what they are, by the tier of `roi_names`
 _PLAIN = {"IGTV": "IGTV", "GTV on the MIP": "GTV_MIP", "ITV": "ITV", "GTV": "GTV", "tumour": "tumour"}
-# "GTV_c_40", "GTV ph 40"
-_MARKED_PHASE = re.compile(r"(?:^|[_ \-.])(?:c|t|ph|phase)[_ \-.]?(\d{1,2})$", re.IGNORECASE)
 
 
 def clean_structure_name(text: str, neutral: str) -> str:
@@ -24,12 +20,12 @@ def clean_structure_name(text: str, neutral: str) -> str:
         For a name that `roi_names` chooses one with the same standing and phase of breathing, for others one that is
         not chosen either.
     """
-    before, phase, cleaned = standing(text), _phase(text), clean_text(text)[:_LONGEST].rstrip()
+    before, phase, cleaned = standing(text), phase_in_roi_name(text.strip()), clean_text(text)[:_LONGEST].rstrip()
     if not before.eligible:
         return cleaned if cleaned and not standing(cleaned).eligible else neutral
     plain = _plain(before)
     for name in (cleaned, plain, f"{plain} {phase}"):
-        if standing(name) == before and _phase(name) == phase:
+        if standing(name) == before and phase_in_roi_name(name) == phase:
             return name
     return neutral
 
@@ -38,8 +34,3 @@ def _plain(of: Standing) -> str:
     if of.node:
         return "IGTV_LN" if of.says_igtv else "LN"
     return _PLAIN[of.igtv]
-
-
-def _phase(name: str) -> PhaseName | None:
-    found = _MARKED_PHASE.search(name.strip())
-    return phase_in_text(name) or (PhaseName(float(found[1])) if found else None)
