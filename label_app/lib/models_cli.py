@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("second")
     compare.set_defaults(run=compare_versions)
     rollback = verbs.add_parser("rollback", parents=[shared], help="make an accepted version current again")
-    rollback.add_argument("to", nargs="?", help="its number; default: the accepted version before the current one")
+    rollback.add_argument("to", nargs="?", help="its number; default: the one the current was measured against")
     rollback.add_argument("--user", default="", help="who does it, for the history; default: the login name")
     rollback.set_defaults(run=roll_back)
     return parser

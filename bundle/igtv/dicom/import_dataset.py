@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from pydicom.filereader import read_partial
 from tqdm import tqdm
 
+from ..data.datalist import DATALIST_NAME
 from ..files import UMASK, write_json
 from ..locks import locked
 from ..processes import process_pool, worker_count
@@ -23,7 +24,6 @@ from .import_names import CASE_NAMES, plan_cases
 from .import_options import ImportOptions
 from .import_record import (
     CASE_FILE,
-    DATALIST_FILE,
     IMPORTER,
     fingerprint,
     read_case,
@@ -155,10 +155,10 @@ def _claimed(folder: Path) -> Iterator[None]:
     """Make the folder ours for the time of the import, and clear away what a killed one left."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"dataset_dir {folder} is a file: give a folder")
-    datalist = folder / DATALIST_FILE
+    datalist = folder / DATALIST_NAME
     if datalist.is_file() and f'"{IMPORTER}"' not in datalist.read_text(encoding="utf-8", errors="replace"):
         raise FileExistsError(
-            f"dataset_dir {folder} holds a {DATALIST_FILE} of other origin: give a new or empty folder"
+            f"dataset_dir {folder} holds a {DATALIST_NAME} of other origin: give a new or empty folder"
         )
     with ExitStack() as stack:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from ..data.datalist import PARTS
+from ..data.datalist import DATALIST_NAME, PARTS
 from ..files import replacing, write_json
 from .import_case import CT_FILE, LABEL_FILE, OVERLAY_FILE, PET_FILE, CaseWork
 from .import_options import ImportOptions
@@ -20,7 +20,6 @@ logger = logging.getLogger(__name__)
 
 CASE_FILE = "case.json"
 HASHED_MODALITIES = ("RTSTRUCT", "SEG", "REG")
-DATALIST_FILE = "dataset.json"
 LOG_FILE = "import_log.json"
 TABLE_FILE, PAGE_FILE = "cases.csv", "cases.html"
 IMPORTER = "igtv.dicom"
@@ -116,7 +115,7 @@ def write_datalist(dataset_dir: Path, cases: Mapping[str, dict], name: str) -> P
     Returns:
         Its path.
     """
-    path = dataset_dir / DATALIST_FILE
+    path = dataset_dir / DATALIST_NAME
     content = {"name": name, "importer": IMPORTER}
     if path.is_file():
         content |= json.loads(path.read_text(encoding="utf-8"))

@@ -24,11 +24,12 @@ from typing import Any
 
 import numpy as np
 
+from ..data.datalist import DATALIST_NAME
 from ..files import file_sha256
 from .case_identity import IMAGES, patient_of, voxel_hashes
 from .durable import flush_folder, now, write_json_durably
 
-FROZEN_FILE, DATALIST_FILE = "frozen_set.json", "dataset.json"
+FROZEN_FILE = "frozen_set.json"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class FrozenSet:
     @property
     def datalist(self) -> Path:
         """Datalist for the verb `evaluating`."""
-        return self.folder / DATALIST_FILE
+        return self.folder / DATALIST_NAME
 
     def leak(self, case: Mapping[str, Any]) -> str | None:
         """Why training on a case would be training on this set; None when it would not.
@@ -116,7 +117,7 @@ def make_frozen_set(folder: str | Path, cases: Sequence[Mapping[str, Any]], note
             | ({"no_tumour": True} if entry.get("no_tumour") else {})
             for entry in entries
         ]
-        write_json_durably(staging / DATALIST_FILE, {"name": "frozen validation set", "validation": listing})
+        write_json_durably(staging / DATALIST_NAME, {"name": "frozen validation set", "validation": listing})
         write_json_durably(
             staging / FROZEN_FILE, {"created": now(), "note": note, "sha256": _digest(entries), "cases": entries}
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..configuration.whole_numbers import whole_number
-from ..data.datalist import PARTS, Datalist, read_datalist
+from ..data.datalist import DATALIST_NAME, PARTS, Datalist, read_datalist
 from ..data.datalist_item import DatalistItem
 from ..data.patient_folds import deal_to_folds
 from ..files import write_json
@@ -17,7 +17,7 @@ from .breathing_case import breathing_case_name, make_breathing_case
 from .breathing_settings import BREATHING_VERSION, BreathingSettings
 from .making import claim_folder, in_parallel
 from .overview import PICTURED_CASES, save_overview
-from .recipe import DATALIST_FILE, OVERVIEW_FILE, differing_settings
+from .recipe import OVERVIEW_FILE, differing_settings
 from .source_case import BadSourceError, load_source
 from .storage import FACTS_FILE, is_complete, load_case, save_case, save_volume
 
@@ -105,7 +105,7 @@ def simulate_breathing(
     if source_dir in (None, ""):
         raise ValueError("source_dir is not given: name the folder of the PET/CT cases with a GTV with --source_dir")
     chosen = BreathingSettings.from_mapping(settings)
-    source = read_datalist(source_datalist or Path(source_dir) / DATALIST_FILE, source_dir)
+    source = read_datalist(source_datalist or Path(source_dir) / DATALIST_NAME, source_dir)
     recipe = BreathingRecipe(
         describe_source(source.path),
         tuple(item.case for item in source.items),
@@ -118,7 +118,7 @@ def simulate_breathing(
     if folder.resolve() == source.dataset_dir.resolve():
         raise ValueError(f"dataset_dir {folder} holds the source: give a folder of its own.")
     claim_folder(folder, recipe, overwrite)
-    datalist = folder / DATALIST_FILE
+    datalist = folder / DATALIST_NAME
     planned = [(item, cycle) for item in source.items for cycle in range(1, cycles_per_case + 1)]
     digests = {item.case: _digest(item) for item in source.items}
     missing = [(item, cycle) for item, cycle in planned if not _is_there(folder, item, cycle, digests[item.case])]

@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 
 from ..configuration.whole_numbers import whole_number
+from ..data.datalist import DATALIST_NAME
 from ..files import write_json
 from ..processes import worker_count
 from .case import make_case
 from .making import claim_folder, in_parallel
 from .overview import PICTURED_CASES, save_overview
-from .recipe import DATALIST_FILE, OVERVIEW_FILE, Recipe, read_recipe
+from .recipe import OVERVIEW_FILE, Recipe, read_recipe
 from .settings import PhantomSettings
 from .storage import is_complete, load_case, save_case
 
@@ -65,7 +66,7 @@ def simulate(
     )
     workers = worker_count(num_workers)
     folder = Path(dataset_dir)
-    datalist = folder / DATALIST_FILE
+    datalist = folder / DATALIST_NAME
     claim_folder(folder, recipe, overwrite)
     missing = [index for index in recipe.indices if not is_complete(folder / recipe.case_id(index))]
     if not missing and datalist.is_file():
@@ -98,7 +99,7 @@ def ensure_phantom_dataset(dataset_dir: str | Path, wait_limit_s: float = WAIT_L
         FileExistsError: the phantom there was made with another seed.
         TimeoutError: the datalist did not appear.
     """
-    datalist = Path(dataset_dir) / DATALIST_FILE
+    datalist = Path(dataset_dir) / DATALIST_NAME
     if datalist.is_file():
         _refuse_another_seed(Path(dataset_dir), arguments.get("seed"))
         return datalist

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from ..data.datalist import DATALIST_NAME
 from ..evaluation.ends import end_metrics
 from ..evaluation.masks import NEIGHBOURS, largest_component
 from ..evaluation.overlap import dice
 from .case import Case
 from .overview import pet_on_ct_grid
-from .recipe import DATALIST_FILE
 from .storage import load_case
 
 THRESHOLDS_SUV = tuple(float(t) for t in np.arange(1.0, 6.01, 0.25))
@@ -70,7 +70,7 @@ def report(dataset_dir: str | Path, num_cases: int | None = None) -> str:
     Raises:
         FileNotFoundError: there is no datalist.
     """
-    path = Path(dataset_dir) / DATALIST_FILE
+    path = Path(dataset_dir) / DATALIST_NAME
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: make the data set with `simulating` first.")
     items = json.loads(path.read_text(encoding="utf-8"))["training"][:num_cases]

@@ -8,9 +8,10 @@ from typing import Protocol
 
 from tqdm import tqdm
 
+from ..data.datalist import DATALIST_NAME
 from ..files import write_json
 from ..processes import process_pool
-from .recipe import DATALIST_FILE, OVERVIEW_FILE, RECIPE_FILE, read_recipe
+from .recipe import OVERVIEW_FILE, RECIPE_FILE, read_recipe
 from .storage import FACTS_FILE, PHASES_FILE
 
 
@@ -55,7 +56,7 @@ def claim_folder(folder: Path, recipe: DatasetRecipe, overwrite: bool) -> None:
 
 def _remove_dataset(folder: Path) -> None:
     """Remove what a data set consists of and nothing else; the datalist first, as it stands for completeness."""
-    for name in (DATALIST_FILE, OVERVIEW_FILE, RECIPE_FILE):
+    for name in (DATALIST_NAME, OVERVIEW_FILE, RECIPE_FILE):
         (folder / name).unlink(missing_ok=True)
     for facts in folder.glob(f"*/{FACTS_FILE}"):
         if (facts.parent / PHASES_FILE).is_file():

@@ -8,7 +8,6 @@ from .case import case_name
 from .settings import GENERATOR_VERSION, PhantomSettings
 from .storage import FACTS_FILE
 
-DATALIST_FILE = "dataset.json"
 RECIPE_FILE = "simulation.json"
 OVERVIEW_FILE = "overview.png"
 # numbers of the cases kept for testing, so that they stay the same when `num_cases` changes

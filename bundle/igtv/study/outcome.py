@@ -95,7 +95,7 @@ def arm_summary(rows: Sequence[Row], metric: str, resamples: int = RESAMPLES) ->
     values = list(per_patient(rows, metric).values())
     numbers = summarise(values, resamples=resamples) | few_patients_interval(values)
     return {
-        **{key: numbers[key] for key in ("n", "mean", "ci_low", "ci_high", "sd", "median", "interval")},
+        **{key: numbers[key] for key in ("n", "n_undefined", "mean", "ci_low", "ci_high", "sd", "median", "interval")},
         "by_seed": {
             str(number): mean_of_defined(
                 list(per_patient([row for row in rows if row["seed"] == number], metric).values())

@@ -28,7 +28,11 @@ def render_page(folder: Path, study: Mapping[str, Any], plan: StudyPlan) -> str:
         HTML without scripts and without anything to load from elsewhere.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"interval": _interval, "signed": _signed, "plain": lambda text: str(text).replace("_", " ")}
+    environment.filters |= {
+        "interval": interval_text,
+        "signed": signed_text,
+        "plain": lambda text: str(text).replace("_", " "),
+    }
 
     def picture(path: str) -> str | None:
         return embedded_picture(folder / path) if (folder / path).is_file() else None
@@ -37,15 +41,25 @@ def render_page(folder: Path, study: Mapping[str, Any], plan: StudyPlan) -> str:
     return template.render(study=study, plan=plan, outcomes=OUTCOMES, titles=TITLES, picture=picture)
 
 
-def _interval(numbers: Mapping[str, Any], metric: str) -> str:
-    """Mean and interval of an arm; the median too where a few patients make the mean."""
+def interval_text(numbers: Mapping[str, Any], metric: str) -> str:
+    """Mean and interval of an arm; the median too where a few patients make the mean.
+
+    Args:
+        numbers: of `outcome.arm_summary`.
+        metric: for the number of digits.
+    """
     digits = DIGITS.get(metric, 3)
     text = _text(numbers["mean"], numbers, digits)
     return f"{text}, median {numbers['median']:.{digits}f}" if metric in WITH_MEDIAN else text
 
 
-def _signed(numbers: Mapping[str, Any], metric: str) -> str:
-    """Mean difference and interval of a comparison."""
+def signed_text(numbers: Mapping[str, Any], metric: str) -> str:
+    """Mean difference and interval of a comparison.
+
+    Args:
+        numbers: of `outcome.paired_outcome`.
+        metric: for the number of digits.
+    """
     return _text(numbers["mean_difference"], numbers, DIGITS.get(metric, 3), sign="+")
 
 
@@ -54,4 +68,6 @@ def _text(mean: float, numbers: Mapping[str, Any], digits: int, sign: str = "") 
     if mean is None or math.isnan(mean):
         return "–"
     found = ["–" if value is None or math.isnan(value) else f"{value:{sign}.{digits}f}" for value in values]
-    return f"{found[0]} [{found[1]}, {found[2]}]"
+    # an end that the image cuts has no Dice: what is said of the ends then rests on fewer patients than the table
+    lacking = numbers.get("n_undefined", 0) + numbers.get("left_out", 0)
+    return f"{found[0]} [{found[1]}, {found[2]}]" + (f" ({numbers['n']} patients)" if lacking else "")
