@@ -51,6 +51,14 @@ def replacing(path: str | Path, mode: int = 0o666) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: str | Path) -> int:
+    """Delete what writes that were killed left in a folder and below; returns how many files there were."""
+    leftovers = list(Path(folder).rglob(f"{TEMPORARY_PREFIX}*"))
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)
+
+
 def write_json(path: str | Path, content: Mapping[str, Any], mode: int = 0o666) -> Path:
     """Write JSON in one step (see `replacing` for `mode` and `json_text` for what can be written)."""
     with replacing(path, mode) as temporary:

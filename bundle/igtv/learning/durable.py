@@ -1,9 +1,10 @@
-"""Small files that survive a crash: written whole and flushed to the disk."""
+"""Files that survive a crash: written whole and flushed to the disk when the call returns."""
 
 import errno
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,25 @@ def flush_file(path: str | Path) -> None:
         os.fsync(stream.fileno())
 
 
-def write_json_durably(path: str | Path, content: Mapping[str, Any]) -> Path:
-    """Replace a JSON file in one step; after the return it is on the disk."""
+@contextmanager
+def durable_file(path: str | Path) -> Iterator[Path]:
+    """As `igtv.files.replacing`, and the file survives a power cut once the block has ended.
+
+    Yields:
+        The path to write to, in the same folder.
+    """
     path = Path(path)
     with replacing(path) as temporary:
-        temporary.write_text(json_text(content), encoding="utf-8")
+        yield temporary
         flush_file(temporary)
     flush_folder(path.parent)
-    return path
+
+
+def write_json_durably(path: str | Path, content: Mapping[str, Any]) -> Path:
+    """Replace a JSON file in one step; after the return it is on the disk."""
+    with durable_file(path) as temporary:
+        temporary.write_text(json_text(content), encoding="utf-8")
+    return Path(path)
 
 
 def append_line(path: str | Path, entry: Mapping[str, Any]) -> None:

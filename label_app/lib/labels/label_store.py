@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from filelock import FileLock
-from igtv.files import file_sha256
+from igtv.files import file_sha256, remove_leftovers
+from igtv.learning.durable import durable_file
 
 from lib.studies.data_folder import is_only_looked_at
 
 from .audit_trail import AuditTrail
-from .durable import durable_file, remove_leftovers
 
 logger = logging.getLogger(__name__)
 

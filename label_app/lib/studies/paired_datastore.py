@@ -12,9 +12,9 @@ from typing import Any
 
 import SimpleITK as sitk
 from igtv.files import file_sha256
+from igtv.learning.durable import durable_file
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
-from lib.labels.durable import durable_file
 from lib.labels.edit_dice import compare
 from lib.labels.errors import LabelRefused
 from lib.labels.grids import read_grid

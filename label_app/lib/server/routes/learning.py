@@ -119,6 +119,17 @@ def train_routes(app: Any) -> APIRouter:
     return router
 
 
+def add_status_route(router: APIRouter, path: str, work: BackgroundWork, name: str) -> None:
+    """How a work in the background stands; 404 where there is none, and none was."""
+
+    @router.get(path)
+    def status(all: bool = False, check_if_running: bool = False) -> Any:
+        found = work.status(all, check_if_running)
+        if not found:
+            raise RequestError(f"No {name} is running or was run.", 404)
+        return found
+
+
 def scoring_routes(app: Any, work: BackgroundWork) -> APIRouter:
     """Scores that strategies use."""
     router = APIRouter(prefix="/scoring", tags=["Scoring"])
@@ -128,12 +139,7 @@ def scoring_routes(app: Any, work: BackgroundWork) -> APIRouter:
         request = {**parameters.checked(params, parameters.COMMON, task), "method": method}
         return work.start(request, lambda say: task(request, app.datastore(), say), enqueue)
 
-    @router.get("/")
-    def status(all: bool = False, check_if_running: bool = False) -> Any:
-        found = work.status(all, check_if_running)
-        if not found:
-            raise RequestError("No scoring is running or was run.", 404)
-        return found
+    add_status_route(router, "/", work, "scoring")
 
     @router.post("/")
     def start_all(params: Params = None) -> dict:
@@ -179,12 +185,7 @@ def batch_routes(app: Any, work: BackgroundWork) -> APIRouter:
             raise RequestError(f"{len(failed)} of {len(cases)} cases failed: {', '.join(failed[:20])}")
         return {"cases": len(cases)}
 
-    @router.get("")
-    def status(all: bool = False, check_if_running: bool = False) -> Any:
-        found = work.status(all, check_if_running)
-        if not found:
-            raise RequestError("No batch inference is running or was run.", 404)
-        return found
+    add_status_route(router, "", work, "batch inference")
 
     @router.post("/{model}")
     def start(request: Request, model: str, images: str = "all", params: Params = None) -> dict:
