@@ -400,6 +400,35 @@ def test_a_label_that_only_chose_the_epoch_is_not_booked_as_learned(
     assert [case["case"] for case in again.new] == [checked["case"]]
 
 
+def test_a_cycle_first_finishes_what_a_crash_left(
+    registry, cases, frozen, tiny_settings, training_ends_with, good_model, weak_model, tmp_path, monkeypatch
+):
+    """Version 2 was accepted, but the pointer was never set; the candidate is measured against it, not against 1."""
+    version = registry.add(weak_model, {"parent": 1, "data": []})
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "_point_to", lambda *_: None)
+        registry.accept(version, {"reasons": []})
+    assert registry.current().number == 1
+    training_ends_with(good_model)
+    learned = run_cycle(registry, cases, frozen, tmp_path / "work", tiny_settings())
+    assert learned.manifest["parent"] == 2 and [entry["number"] for entry in registry.history()] == [1, 2, 3]
+
+
+def test_figures_are_set_where_only_the_evaluation_was_kept(
+    registry, cases, frozen, tiny_settings, training_ends_with, weak_model, tmp_path
+):
+    """A cycle ended between the two."""
+    training_ends_with(weak_model)
+    settings = tiny_settings(only_with_new=False)
+    run_cycle(registry, cases, frozen, tmp_path / "work", settings)
+    measured = registry.version(1).metrics
+    registry.rollback(1)
+    (registry.version(1).path / "metrics.json").unlink()
+    assert registry.version(1).metrics == {}
+    run_cycle(registry, cases, frozen, tmp_path / "work", settings)
+    assert measured["dice"] == registry.version(1).metrics["dice"] and registry.version(1).metrics == measured
+
+
 def test_the_process_of_a_training_gets_no_passwords(monkeypatch, tmp_path):
     given = {}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from igtv.files import file_sha256
+from igtv.learning import registry as registry_module
 from igtv.learning.registry import AnotherCurrent, ModelRegistry
 from igtv.training.starting_weights import read_starting_weights
 
@@ -195,3 +196,87 @@ def test_what_the_first_weights_learned_from_stays_beside_them(weak_model, tmp_p
     (folder / "run_manifest.json").write_text('{"images_sha256": {"P0": "aa"}}')
     first = ModelRegistry(tmp_path / "models").seed(folder / "model.pt")
     assert read_starting_weights(first.model_path).images_sha256 == {"P0": "aa"}
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def crash_in(monkeypatch):
+    """`crash_in(step, call)`: make a call that ends in the history's line, or after it in the pointer's file."""
+
+    def make(step, call):
+        def crash(path, *_):
+            if step == "history" or Path(path).name == "current.json":
+                raise Crash
+            return write(path, *_)
+
+        write = registry_module.write_json_durably
+        with monkeypatch.context() as patched:
+            patched.setattr(registry_module, {"history": "append_line", "pointer": "write_json_durably"}[step], crash)
+            with pytest.raises(Crash):
+                call()
+
+    return make
+
+
+def reopened(registry, how):
+    """The registry as another process sees it once it opened it for work."""
+    again = ModelRegistry(registry.folder.parent, registry.name)
+    again.seed(again.version(1).model_path) if how == "seed" else again.finish_acceptance()
+    return again
+
+
+@pytest.mark.parametrize("how", ["seed", "finish_acceptance"])
+@pytest.mark.parametrize("step", ["history", "pointer"])
+def test_an_acceptance_that_a_crash_ended_is_finished(step, how, registry, weak_model, crash_in):
+    candidate = registry.add(weak_model, {"parent": 1, "data": []})
+    crash_in(step, lambda: registry.accept(candidate, {"reasons": ["better"]}, "anna", 1))
+    assert registry.version(2).status == "accepted" and registry.current().number == 1
+    again = reopened(registry, how)
+    assert again.current().number == 2
+    expected = [(1, None, "seed", ""), (2, 1, "accepted", "anna")]
+    assert [tuple(entry[key] for key in ("number", "from", "reason", "user")) for entry in again.history()] == expected
+    before = again.current_path.read_bytes(), again.history()
+    again = reopened(again, how)
+    assert (again.current_path.read_bytes(), again.history()) == before
+    third = again.accept(again.add(weak_model, {"parent": 2, "data": []}), {"reasons": []}, expected_current=2)
+    assert again.current().number == third.number == 3
+
+
+def test_a_rollback_that_a_crash_ended_is_finished(three, crash_in):
+    crash_in("pointer", lambda: three.rollback(1))
+    assert three.current().number == 2
+    assert reopened(three, "seed").current().number == 1
+
+
+def test_only_what_was_measured_against_the_current_version_is_taken_into_use(three, weak_model, crash_in):
+    """Version 4 was measured against 2, and 1 is current since."""
+    candidate = three.add(weak_model, {"parent": 2, "data": []})
+    crash_in("history", lambda: three.accept(candidate, {"reasons": []}, expected_current=2))
+    three.rollback(1)
+    again = reopened(three, "seed")
+    assert again.current().number == 1 and again.history()[-1]["reason"] == "rollback"
+
+
+def test_opening_leaves_what_is_consistent_alone(side_branch):
+    """Two versions descend from the first, and the one in use is not the newest."""
+    side_branch.rollback(1)
+    before = side_branch.current_path.read_bytes(), side_branch.history()
+    again = reopened(side_branch, "seed")
+    assert (again.current_path.read_bytes(), again.history()) == before
+
+
+def test_a_history_that_lost_its_end_does_not_move_the_pointer(three):
+    path = three.folder / "history.jsonl"
+    path.write_text(path.read_text().splitlines()[0] + "\n{")
+    assert reopened(three, "seed").current().number == 2
+
+
+def test_a_lost_pointer_comes_back_from_the_history(three):
+    three.rollback(1)
+    before = three.history()
+    three.current_path.unlink()
+    again = reopened(three, "seed")
+    assert again.current().number == 1 and again.history() == before and again.current_path.is_file()

@@ -133,3 +133,16 @@ def test_a_new_label_is_learned_from_where_there_are_earlier_ones_to_check_on():
         assert len(checked) == 2 and "new" in {case["case"] for case in learning}
     drawn = {case["case"] for seed in range(20) for case in split_checked(cases, seed)[1]}
     assert len(drawn) == 9  # others in other cycles
+
+
+@pytest.mark.parametrize("role", ["new", "replay"])
+def test_cases_of_the_pretraining_never_choose_the_best_epoch(role):
+    """Nor do they count: of eight other patients one is checked, of four none, however many are mixed in."""
+    own = [{"case": f"c{index}", "patient": f"p{index}", "role": role} for index in range(8)]
+    mixed_in = [{"case": f"m{index}", "patient": f"m{index}", "role": "pretraining"} for index in range(40)]
+    both = {"case": "other scan", "patient": "p0", "role": "pretraining"}
+    for seed in range(200):
+        learning, checked = split_checked([*own, *mixed_in, both], seed)
+        assert len(checked) == 1 and checked[0]["role"] == role and checked[0]["patient"] != "p0"
+        assert len(learning) == 48
+        assert split_checked([*own[:4], *mixed_in], seed)[1] == []

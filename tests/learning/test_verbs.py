@@ -73,3 +73,15 @@ def test_retraining_never_evaluates_a_patient_id(run_config, phantom_dir, weak_m
     with pytest.raises(RuntimeError) as caught:
         run_config("retraining", "retrain.json", **settings, model_path=str(weak_model))
     assert "a datalist is data" in str(caught.value.__cause__)
+
+
+def test_half_of_what_mixes_in_the_pretraining_is_refused(phantom_dir, weak_model, tmp_path):
+    """Each does nothing without the other; nothing is begun."""
+    common = (phantom_dir, phantom_dir / "dataset.json", tmp_path / "models", weak_model)
+    datalist = phantom_dir / "dataset.json"
+    for given in ({}, {"pretraining_cases": 0}):
+        with pytest.raises(ValueError, match=f"pretraining_datalist is {datalist}, but pretraining_cases is 0"):
+            retrain(*common, pretraining_datalist=datalist, **given)
+    with pytest.raises(ValueError, match="pretraining_cases is 3, but there is no pretraining_datalist"):
+        retrain(*common, pretraining_cases=3)
+    assert not (tmp_path / "models").exists()

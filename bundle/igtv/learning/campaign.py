@@ -22,6 +22,7 @@ from ..files import write_json
 from ..inference.case_segmenter import CaseSegmenter
 from .campaign_curve import save_curve
 from .candidate import keep_evaluation, known_evaluation
+from .contour_kinds import learned_contours
 from .frozen_set import FrozenSet
 from .gate import GateRule
 from .model_version import ModelVersion
@@ -62,7 +63,7 @@ def run_campaign(
         output_dir: new folder for `campaign.csv`, `campaign.png`, `campaign.json`, and one registry per strategy.
         dataset_dir: folder that the datalist's paths start from.
         datalist: labelled cases (None: `dataset.json` in that folder); those that validate with `fold` are the frozen
-            set, the others are the pool.
+            set, the others are the pool. GTV contours (`label_kind`) are left out with a warning.
         model_path: weights that every strategy starts from.
         strategies: of `selection.STRATEGIES`.
         rounds: at most this many; fewer where the pool runs dry.
@@ -80,12 +81,13 @@ def run_campaign(
 
     Raises:
         FileExistsError: the folder holds a campaign already.
-        ValueError: an unknown strategy, nothing to choose from, or nothing to learn from in any round.
+        ValueError: an unknown strategy, nothing to choose from, GTV contours alone, or nothing to learn from in any
+            round.
     """
     folder, strategies = Path(output_dir), words(strategies)
     _check(folder, strategies, rounds, cases_per_round, repeats)
     make_phantom_where_asked(dataset_dir, datalist, phantom)
-    listing = read_datalist(datalist, dataset_dir)
+    listing, _ = learned_contours(read_datalist(datalist, dataset_dir))
     frozen = open_frozen_set(folder / FROZEN_DIR, listing, fold, num_folds, seed)
     pool = [case for case in labelled_cases(listing) if frozen.leak(case) is None]
     finetuning = {**settings.pop("finetuning", {}), **({} if device is None else {"device": str(device)})}

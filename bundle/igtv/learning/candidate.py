@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 from ..evaluation.tables import METRICS_FILE, read_rows
 from ..networks.model_card import read_model_card, write_model_card
-from .durable import write_json_durably
+from .durable import flush_file, flush_folder, write_json_durably
 from .frozen_set import FrozenSet
 from .gate import GateRule, by_patient, judge
 from .model_version import ModelVersion, version_name
@@ -21,11 +23,15 @@ MASK_KEYS = ("lesions", "test_time_flips")  # other masks with these: only what 
 MASKS_VERSION = 2  # raise when weights and settings give other masks than before: versions are then measured anew
 EVALUATION_KEYS = ("device", "scan_backend", *MASK_KEYS)
 
+logger = logging.getLogger(__name__)
+
 
 def known_evaluation(
     registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet, settings: Mapping[str, Any]
 ) -> Path | None:
     """Folder of a version's evaluation on this frozen set with these settings; None where it has not been measured.
+
+    A table that a full disk or a loss of power cut off counts as none: the version is then measured anew.
 
     Args:
         registry: of the version.
@@ -35,16 +41,16 @@ def known_evaluation(
     """
     measured = version.manifest.get("metrics", {})
     alike = all(measured.get(key) == value for key, value in _measured_on(frozen, settings).items())
-    if alike and (version.report_dir / METRICS_FILE).is_file():
+    if alike and _holds(version.report_dir, frozen):
         return version.report_dir
     folder = _later_evaluation(registry, version, frozen, settings)
-    return folder if (folder / METRICS_FILE).is_file() else None
+    return folder if _holds(folder, frozen) else None
 
 
 def keep_evaluation(
     registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet, settings: Mapping[str, Any], output_dir: Path
 ) -> Path:
-    """Keep an evaluation of a version that is in the registry already, such as the first.
+    """Keep an evaluation of a version that is in the registry already, such as the first; whole or not at all.
 
     Args:
         registry: of the version.
@@ -54,9 +60,43 @@ def keep_evaluation(
         output_dir: of the evaluation.
     """
     folder = _later_evaluation(registry, version, frozen, settings)
-    keep_reports(output_dir, folder)
+    staging = folder.with_name(f".{folder.name}-{os.getpid()}")
+    for leftover in folder.parent.glob(f".{folder.name}-*"):  # a process was killed while it kept one
+        shutil.rmtree(leftover)
+    try:
+        keep_reports(output_dir, staging)
+        for file in staging.iterdir():
+            flush_file(file)
+        flush_folder(staging)
+        shutil.rmtree(folder, ignore_errors=True)  # whoever calls knows none: what is there was cut off
+        os.rename(staging, folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    flush_folder(folder.parent)
     registry.set_metrics(version, frozen_metrics(folder, frozen, settings))
     return folder
+
+
+def dice_of_ancestors(
+    registry: ModelRegistry, version: ModelVersion, frozen: FrozenSet, settings: Mapping[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Dice by patient of the versions that one descends from, by their names, the nearest first.
+
+    Those that were measured on another frozen set, or with other settings of the masks, are left out.
+
+    Args:
+        registry: of the version.
+        version: whose ancestors are asked for.
+        frozen: the set they must have been measured on.
+        settings: as in `known_evaluation`.
+    """
+    found = {}
+    for ancestor in registry.ancestors(version):
+        folder = known_evaluation(registry, ancestor, frozen, settings)
+        if folder is not None:
+            dice = frozen_metrics(folder, frozen, settings)["cases"]
+            found[version_name(ancestor.number)] = by_patient(dice, frozen.patient_of_case)
+    return found
 
 
 def evaluation_settings(
@@ -174,7 +214,8 @@ def conclude(
             shutil.copyfile(file, report_dir / file.name)
     finetuning = manifest["settings"]["finetuning"]
     metrics, before = (frozen_metrics(folder, frozen, finetuning) for folder in (evaluation_dir, current_evaluation))
-    report = judge(*(by_patient(measured["cases"], frozen.patient_of_case) for measured in (before, metrics)), rule)
+    dice = (by_patient(measured["cases"], frozen.patient_of_case) for measured in (before, metrics))
+    report = judge(*dice, rule, dice_of_ancestors(registry, current, frozen, finetuning))
     if frozen.without_tumour:
         report = with_false_positives(report, before["false_positive_ml"], metrics["false_positive_ml"])
     report |= {"current": version_name(current.number), "frozen_sha256": frozen.sha256}
@@ -193,6 +234,19 @@ def keep_reports(source: Path, target: Path) -> None:
     for name in KEPT_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
+
+
+def _holds(folder: Path, frozen: FrozenSet) -> bool:
+    """Whether a folder has an evaluation of exactly the cases of a frozen set."""
+    table = folder / METRICS_FILE
+    if not table.is_file() or not table.read_bytes().endswith(b"\n"):  # its last number may have been cut off
+        return False
+    try:
+        cases = sorted(row["case"] for row in read_rows(folder))
+    except ValueError as error:
+        logger.warning("an evaluation is not whole and does not count: %s", error)
+        return False
+    return cases == sorted(entry["case"] for entry in frozen.entries)
 
 
 def _measured_on(frozen: FrozenSet, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,12 +75,18 @@ class ModelRegistry:
             The current version.
         """
         with locked(self.folder / LOCK_FILE):
+            self._finish_acceptance()
             if not self._numbers():
                 self._add(Path(model_path), {"origin": note or "seed", "data": []}, None)
             if not self.current_path.is_file():
                 self._accept_first(note)
                 self._point_to(self._last_accepted(), "seed", "")
         return self.current()
+
+    def finish_acceptance(self) -> None:
+        """Finish what a crash or a full disk ended in the midst of `accept` or `rollback`: decided, but not in use."""
+        with locked(self.folder / LOCK_FILE):
+            self._finish_acceptance()
 
     @property
     def is_empty(self) -> bool:
@@ -232,6 +238,14 @@ class ModelRegistry:
             self._point_to(to, "rollback", user)
         return version
 
+    def ancestors(self, version: ModelVersion) -> list[ModelVersion]:
+        """Accepted versions that one descends from, by the parents in their manifests, the nearest first.
+
+        What was rolled back before a version was measured is none of its ancestors.
+        """
+        known = {entry.number: entry for entry in self.versions()}
+        return [known[number] for number in self._ancestors(version.number) if number in known]
+
     def compare(self, first: int, second: int) -> dict[str, Any]:
         """Two versions side by side: status, data, settings and, case by case, Dice on the frozen set."""
         a, b = self.version(first), self.version(second)
@@ -284,6 +298,35 @@ class ModelRegistry:
         versions = self.versions()
         if [version.status for version in versions] == [CANDIDATE]:
             self._decide(versions[0].number, ACCEPTED, {"reasons": [note or "first version of the registry"]})
+
+    def _finish_acceptance(self) -> None:
+        """`accept` decides, appends to the history and writes the pointer, in this order: do what is missing."""
+        history = self.history()
+        if not history:
+            return
+        pointer = self._read_pointer()
+        if pointer is None or (pointer != history[-1] and pointer in history):  # else the history lost its end
+            write_json_durably(self.current_path, history[-1])
+        newest = self._accepted()[-1:]
+        if newest and self._awaits_use(newest[0], history):
+            logger.warning("%s was accepted, but not taken into use: it is now", newest[0].label)
+            self._point_to(newest[0].number, "accepted", newest[0].decision.get("user", ""))
+
+    def _awaits_use(self, version: ModelVersion, history: list[dict[str, Any]]) -> bool:
+        """Whether a version was accepted and the current one is still that which it was measured against."""
+        return (
+            all(entry["number"] != version.number for entry in history)
+            and version.manifest.get("parent") == self._current_number()
+            and version.decision.get("time", "") >= history[-1]["time"]  # nobody rolled back since
+            and self.is_whole(version.number)
+        )
+
+    def _read_pointer(self) -> dict[str, Any] | None:
+        """Content of the pointer's file; None where it is missing or damaged."""
+        try:
+            return _read_json(self.current_path)
+        except (OSError, ValueError):
+            return None
 
     def _last_accepted(self) -> int:
         accepted = self._accepted()
@@ -379,8 +422,10 @@ class ModelRegistry:
             write_json_durably(staging / MANIFEST_FILE, content)
             read_model_card(staging / MODEL_FILE)  # the copy is whole
             for file in (MODEL_FILE, CARD_FILE, MANIFEST_FILE):
-                flush_file(staging / file)
                 (staging / file).chmod(0o444)
+            for file in staging.rglob("*"):
+                if file.is_file():  # of the report too: the gate compares later versions with its figures
+                    flush_file(file)
             os.rename(staging, folder / version_name(number))
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -83,7 +83,9 @@ def choose_cases(
 def split_checked(cases: Sequence[Mapping[str, Any]], seed: int) -> tuple[list[Mapping], list[Mapping]]:
     """Part of a cycle's patients that only chooses the best epoch, drawn anew in every cycle.
 
-    Patients without a new label come first: a label that was just drawn is to be learned from, not to wait.
+    Patients without a new label come first: a label that was just drawn is to be learned from, not to wait. Patients
+    with a case of the pre-training are never drawn: their contours may be those of another task, and who is best on
+    them is not who is best on the patients at hand.
 
     The frozen set must not choose it: a candidate picked by its Dice there would look better at the gate than it is.
 
@@ -92,10 +94,12 @@ def split_checked(cases: Sequence[Mapping[str, Any]], seed: int) -> tuple[list[M
         seed: of the choice.
 
     Returns:
-        Cases that the network learns from, and those it is checked on: a fifth of the patients with tumour, none below
-        five. Dice says nothing on cases without tumour: those of a checked patient are in neither part.
+        Cases that the network learns from, and those it is checked on: a fifth of the patients with tumour that may be
+        drawn, none below five of them. Dice says nothing on cases without tumour: those of a checked patient are in
+        neither part.
     """
-    patients = sorted({patient_of(case) for case in cases if not case.get("no_tumour")})
+    mixed_in = {patient_of(case) for case in cases if case.get("role") == PRETRAINING}
+    patients = sorted({patient_of(case) for case in cases if not case.get("no_tumour")} - mixed_in)
     if len(patients) < CHECKED_FROM_PATIENTS:
         return list(cases), []
     order = np.random.RandomState(seed).permutation(len(patients))

@@ -98,6 +98,7 @@ def run_cycle(
     pretrained = registry.version(1)
     with cycle_folder(Path(work_dir)) as folder, _told(progress):
         started = time.monotonic()
+        registry.finish_acceptance()
         current, versions = registry.current(), registry.versions()
         seed = settings.seed + len(versions)
         data = _checked(
@@ -237,7 +238,11 @@ def _current_evaluation(
     registry: ModelRegistry, current: ModelVersion, frozen: FrozenSet, finetuning: Mapping[str, Any], folder: Path
 ) -> Path:
     known = known_evaluation(registry, current, frozen, finetuning)
-    return known or keep_evaluation(registry, current, frozen, finetuning, folder / "current")
+    if known is None:
+        return keep_evaluation(registry, current, frozen, finetuning, folder / "current")
+    if not current.metrics:  # the process that kept the evaluation ended before it had set them
+        registry.set_metrics(current, frozen_metrics(known, frozen, finetuning))
+    return known
 
 
 def _decide(registry, current, frozen, folder, manifest, pretrained, settings, user) -> ModelVersion:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..data.datalist import Datalist, read_datalist, split_cases
 from ..data.prepare import make_phantom_where_asked
+from .contour_kinds import learned_contours
 from .frozen_set import FROZEN_FILE, FrozenSet, make_frozen_set, read_frozen_set
 from .gate import GateRule
 from .model_version import ModelVersion
@@ -43,12 +44,13 @@ def retrain(
     Args:
         dataset_dir: folder that the datalist's paths start from.
         datalist: datalist (None: `dataset.json` in that folder); new labels are those that no version has learned
-            from, so append to it and call again.
+            from, so append to it and call again. GTV contours (`label_kind`) are left out with a warning.
         models_dir: folder of the registry, the frozen set and the progress file.
         model_path: pre-trained weights, where fine-tuning starts; version 1 of a new registry, and no other later.
         name: of the registry.
         fold, num_folds: of the frozen set's choice, see `data.datalist.split_cases`.
-        pretraining_datalist: labelled cases of the pre-training, for `pretraining_cases`.
+        pretraining_datalist: labelled cases of the pre-training, of whatever contours, of which `pretraining_cases`
+            are mixed in; the two belong together.
         phantom: settings of the built-in phantom, made where `dataset_dir` and `datalist` are its own.
         margin, max_case_drop, outweighing_gain: rule of the gate.
         seed: of all choices.
@@ -58,15 +60,18 @@ def retrain(
         The new version, accepted or refused.
 
     Raises:
-        ValueError: nothing new, bad cases, settings that do not fit, or a registry that began with other weights.
+        ValueError: nothing new, bad cases, GTV contours alone, settings that do not fit, or a registry that began with
+            other weights.
     """
+    _refuse_half_of_pretraining(pretraining_datalist, settings.get("pretraining_cases", 0))
     make_phantom_where_asked(dataset_dir, datalist, phantom)
-    listing = read_datalist(datalist, dataset_dir)
+    listing, left_out = learned_contours(read_datalist(datalist, dataset_dir))
     folder = Path(models_dir)
     registry = ModelRegistry(folder, name)
     registry.seed(model_path, "pre-trained, where fine-tuning starts")
     _refuse_another_start(registry, Path(model_path))
     frozen = open_frozen_set(folder / FROZEN_DIR, listing, fold, num_folds, seed)
+    _refuse_to_measure_on_gtv(frozen, left_out)
     earlier = labelled_cases(read_datalist(pretraining_datalist)) if pretraining_datalist else []
     version = run_cycle(
         registry,
@@ -76,9 +81,24 @@ def retrain(
         CycleSettings(rule=GateRule(margin, max_case_drop, outweighing_gain), seed=seed, **settings),
         pretraining=earlier,
         progress=ProgressFile(folder / PROGRESS_FILE),
+        left_out=left_out,
     )
     logger.info("report: %s", version.report_dir / "report.html")
     return version
+
+
+def _refuse_half_of_pretraining(datalist: str | Path | None, number: int) -> None:
+    """Each does nothing without the other, and would be believed to be at work."""
+    if datalist and number < 1:
+        raise ValueError(
+            f"pretraining_datalist is {datalist}, but pretraining_cases is {number}, which mixes none of it in: give "
+            "how many of its cases, or leave pretraining_datalist out"
+        )
+    if number != 0 and not datalist:
+        raise ValueError(
+            f"pretraining_cases is {number}, but there is no pretraining_datalist to take them from: give the datalist "
+            "of the pre-training, or leave pretraining_cases at 0"
+        )
 
 
 def _refuse_another_start(registry: ModelRegistry, model_path: Path) -> None:
@@ -88,6 +108,17 @@ def _refuse_another_start(registry: ModelRegistry, model_path: Path) -> None:
         raise ValueError(
             f"model_path {model_path} is not what {registry.folder} began with ('{first.card.get('name')}'): give "
             f"{first.model_path}, or another models_dir"
+        )
+
+
+def _refuse_to_measure_on_gtv(frozen: FrozenSet, left_out: Mapping[str, str]) -> None:
+    """A set is made once: one that was made before the datalist said which contours are GTVs may hold some."""
+    wrong = [entry["case"] for entry in frozen.entries if entry["case"] in left_out]
+    if wrong:
+        raise ValueError(
+            f"the frozen validation set {frozen.folder} holds {len(wrong)} case(s) of which the datalist says that "
+            f"their contour is a GTV (`label_kind`): {', '.join(wrong)}. It never changes: give another models_dir, or "
+            "correct `label_kind` where it is wrong"
         )
 
 

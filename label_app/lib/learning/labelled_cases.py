@@ -8,6 +8,7 @@ from typing import Any
 
 from igtv.data.checks import find_problem
 from igtv.data.datalist import read_datalist
+from igtv.learning.contour_kinds import of_another_kind
 from igtv.learning.cycle import CycleStopped
 from igtv.learning.frozen_set import FROZEN_FILE, FrozenSet, choose_patients, make_frozen_set, read_frozen_set
 
@@ -158,8 +159,15 @@ def given_cases(datalist: Path) -> list[dict[str, Any]]:
     """The labelled cases of a datalist that a user gives as frozen set: its `validation` list, else all of it.
 
     Raises:
-        ValueError, FileNotFoundError: it is no datalist.
+        ValueError, FileNotFoundError: it is no datalist, or holds GTV contours.
     """
     listing = read_datalist(datalist)
     items = listing.validation or (*listing.training, *listing.testing)
+    gtv = of_another_kind(items)
+    if gtv:
+        raise ValueError(
+            f"{len(gtv)} of {len(items)} cases of the frozen set {datalist.name} hold GTV contours (`label_kind`): "
+            f"{', '.join(gtv[:5])}. The model learns IGTV contours and is measured on those: take them out, or correct "
+            "`label_kind` where it is wrong"
+        )
     return [{**item.as_case(), "patient": item.patient} for item in items if item.label is not None]

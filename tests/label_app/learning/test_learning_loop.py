@@ -210,6 +210,22 @@ def test_a_frozen_set_of_the_user(app, cycle, tmp_path):
     assert cycle.calls[0]["settings"].rule.margin == 0.02
 
 
+@pytest.mark.parametrize("part", ["training", "validation", "testing"])
+def test_a_given_frozen_set_of_gtv_contours_is_refused(app, cycle, part):
+    """Where the datalist does not say the kind, it counts as right."""
+    given = app.datastore().folder / "held_out.json"
+    items = [{key: f"{name}/{key}.nii.gz" for key in ("ct", "pet", "label")} for name in ("p1", "p2", "p3")]
+    items[0]["label_kind"], items[1]["label_kind"] = "gtv", "igtv"
+    given.write_text(json.dumps({part: items}))
+    app.options = AppOptions(frozen_set=str(given))
+    with pytest.raises(ValueError, match="1 of 3 cases of the frozen set held_out.json hold GTV contours .*: p1. The"):
+        app.learning.run({})
+    assert not cycle.calls and not (app.folders.learning / "frozen").exists()
+    given.write_text(json.dumps({part: items[1:]}))
+    app.learning.run({})
+    assert cycle.calls[0]["frozen"].patients == {"p2", "p3"}
+
+
 def test_a_patient_told_after_the_freezing_stays_frozen(app, cycle, monkeypatch):
     app.learning.run({})
     frozen = cycle.calls[0]["frozen"]
