@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 class GivenOut:
     """Cases that annotators were given and have not submitted; they come back after a while. Survives a restart.
 
+    A case that is not listed for a moment, as that of a study which is still arriving in the PACS, stays with whom it
+    was given to.
+
     Args:
         path: JSON file, {case: [annotator, time]}.
         lease_s: how long a case stays with an annotator, in s.
@@ -36,15 +39,15 @@ class GivenOut:
     def with_others(self, annotator: str, waiting: Collection[str]) -> set[str]:
         """Cases among `waiting` that other annotators have."""
         with self.lock:
-            self._forget(waiting)
-            return {case for case, (who, _) in self._given.items() if who != annotator}
+            waiting = set(waiting)
+            return {case for case, (who, _) in self._still_given().items() if who != annotator and case in waiting}
 
     def with_me(self, annotator: str, waiting: Collection[str]) -> list[str]:
         """Cases among `waiting` that this annotator has, the one given longest ago first."""
         with self.lock:
-            self._forget(waiting)
-            mine = [(since, case) for case, (who, since) in self._given.items() if who == annotator]
-            return [case for _, case in sorted(mine)]
+            mine = [(since, case) for case, (who, since) in self._still_given().items() if who == annotator]
+            waiting = set(waiting)
+            return [case for _, case in sorted(mine) if case in waiting]
 
     def give(self, case: str, annotator: str) -> None:
         """Note that an annotator has a case from now on."""
@@ -55,13 +58,17 @@ class GivenOut:
             except OSError as error:  # known until the next restart all the same
                 logger.warning("could not note on disk who has case %s: %s", case, error)
 
-    def _forget(self, waiting: Collection[str]) -> None:
-        """Leave out what was submitted meanwhile, and what was kept too long."""
+    def forget(self, labelled: Collection[str]) -> None:
+        """Cases that are labelled are with nobody any more."""
+        with self.lock:
+            labelled = set(labelled)
+            self._given = {case: given for case, given in self._given.items() if case not in labelled}
+
+    def _still_given(self) -> dict[str, tuple[str, float]]:
+        """All but what was kept too long."""
         oldest = self.clock() - self.lease_s
-        waiting = set(waiting)
-        self._given = {
-            case: (who, since) for case, (who, since) in self._given.items() if case in waiting and since > oldest
-        }
+        self._given = {case: (who, since) for case, (who, since) in self._given.items() if since > oldest}
+        return self._given
 
     def _load(self) -> dict[str, tuple[str, float]]:
         if not self.path.is_file():

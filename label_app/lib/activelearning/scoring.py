@@ -19,6 +19,8 @@ from .score_book import ScoreBook
 PATIENCE_S = 0.2
 # a case that failed for a reason that may pass is tried again after this time
 RETRY_S = 60.0
+# one whose images are at fault too: its study may have been complete only later
+IMAGES_RETRY_S = 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,8 @@ class CaseScorer:
         book: where they go.
 
     Attributes:
-        problems: {case: why it cannot be scored}, where the reason lasts; tried again after a restart.
+        problems: {case: why it cannot be scored}, where its images are the reason; until it is scored after all, or
+            segmented for an annotator.
     """
 
     def __init__(self, app: Any, registry: Any, book: ScoreBook):
@@ -90,6 +93,7 @@ class CaseScorer:
         """Note when a case that failed may be tried again; whether the next one would fare no better now."""
         if isinstance(error, (PetMissing, DicomError)):
             self.problems[case] = str(error)
+            self._not_before[case] = time.monotonic() + IMAGES_RETRY_S
             return False
         self._not_before[case] = time.monotonic() + RETRY_S
         return isinstance(error, (PacsError, NetworkBusy))
@@ -99,18 +103,19 @@ class CaseScorer:
         proposal = self.app.proposals.get(version, stored, keep=False)
         if self.book.missing(version, [case]):  # computed before, for a registry with the very same weights
             self.book.record(case, version, proposal)
+        self.problems.pop(case, None)
 
     def _listen(self, case: InferCase, version: Any, proposal: Any) -> None:
         if version.name == self.registry.name:
             self.book.record(case.name, version, proposal)
+        self.problems.pop(case.name, None)
 
     def _next(self) -> str | None:
         datastore = self.app.datastore()
         wanted = [*datastore.get_unlabeled_images(), *datastore.get_labeled_images()]
         missing = self.book.missing(self.registry.current(), wanted)
         now = time.monotonic()
-        ready = (case for case in missing if case not in self.problems and self._not_before.get(case, now) <= now)
-        return next(ready, None)
+        return next((case for case in missing if self._not_before.get(case, now) <= now), None)
 
     def _closing(self) -> bool:
         closing = getattr(self.app, "closing", None)

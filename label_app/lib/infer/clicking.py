@@ -74,15 +74,16 @@ class ClickTask(ModelTask):
             **mask_facts(mask, proposal),
             **facts,
         }
-        self._remember_origin(case, version, proposal)
+        self._remember_origin(case, version, proposal, grid)
         return self.answer(request, case, version, volume, grid, facts, start)
 
-    def _remember_origin(self, case: InferCase, version: Any, proposal: CaseProposal) -> None:
-        """Keep what the clicks correct, for an annotator who never asked for it by itself."""
-        if not case.stored or case.on_pet or self.is_remembered(case, version):
+    def _remember_origin(self, case: InferCase, version: Any, proposal: CaseProposal, grid: Grid) -> None:
+        """Keep what the clicks correct, on the answer's grid, for an annotator who never asked for it by itself."""
+        if not case.stored or self.is_remembered(case, version):
             return
         try:
-            path = write_answer(proposal.mask, proposal.affine, {}, self.app.folders.temporary)
+            volume = on_grid(proposal.mask, proposal.affine, grid, nearest=True)
+            path = write_answer(volume, grid.affine, {}, self.app.folders.temporary)
         except OSError as error:  # a full disk is said of the answer, if that does not fit either
             logger.warning("the proposal for %s could not be kept: %s", case.name, error)
             return

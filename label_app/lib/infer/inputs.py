@@ -10,6 +10,7 @@ from igtv.data.checks import find_problem
 from igtv.files import replacing
 
 from lib.studies.errors import PetMissing
+from lib.studies.image_id import PET_SUFFIX
 from lib.volume_format import volume_reader
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd")
@@ -33,6 +34,11 @@ class InferCase:
     pet: Path
     on_pet: bool = False
     stored: bool = True
+
+    @property
+    def image_id(self) -> str:
+        """Names a case of the datastore and the grid of its answers."""
+        return f"{self.name}{PET_SUFFIX}" if self.on_pet else self.name
 
     @property
     def grid(self) -> Path:

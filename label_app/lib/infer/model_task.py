@@ -93,16 +93,16 @@ class ModelTask(InferTask):
         }
 
     def is_remembered(self, case: InferCase, version: Any) -> bool:
-        """Whether the kept proposal of a case is this version's."""
-        _, note = self.app.datastore().proposal(case.name) or (None, {})
+        """Whether the proposal that is kept for a case and the grid of its answers is this version's."""
+        _, note = self.app.datastore().proposal(case.name, "pet" if case.on_pet else "ct") or (None, {})
         return (note.get("model"), note.get("version")) == (version.name, str(version.number))
 
     def remember(self, case: InferCase, version: Any, path: str) -> None:
-        """Keep the proposal beside the case, where it is one of ours, on the CT's grid, and what annotators correct."""
-        if case.stored and not case.on_pet and self.registry_name == PROPOSING:
+        """Keep the proposal beside the case, where it is one of ours, and what annotators correct."""
+        if case.stored and self.registry_name == PROPOSING:
             try:
-                self.app.datastore().record_proposal(case.name, path, version.name, version.number)
-            except OSError as error:  # a full disk must not keep the annotator from the mask
+                self.app.datastore().record_proposal(case.image_id, path, version.name, version.number)
+            except (OSError, ValueError) as error:  # neither a full disk nor a PACS keeps the annotator from the mask
                 logger.warning("the proposal for %s could not be kept: %s", case.name, error)
 
 

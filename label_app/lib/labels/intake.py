@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +71,9 @@ def check_label_file(
         path: NIfTI, NRRD, or `.bin` with one byte per voxel in the order of the CT's voxels.
         grid: image with the geometry of the CT.
         names: names of the labels that count, such as ("igtv",); capitals do not matter.
-        label_info: the client's list of `{"name", "idx"}`; voxel value n means the n-th entry, whatever `idx` says,
-            since 3D Slicer numbers segments anew when it exports them.
+        label_info: the client's list of `{"name", "idx"}`; voxel value n means the n-th entry, since 3D Slicer leaves
+            segments out and numbers the others anew when it exports them. `idx` may have gaps therefore, but must
+            ascend: where it does not, `idx` and not the place in the list may be meant.
         no_tumour: the annotator says that there is none; the mask must be empty then, and only then may it be.
 
     Raises:
@@ -129,6 +131,21 @@ def segment_names(label_info: object) -> list[str]:
     return [entry["name"].strip() for entry in label_info]
 
 
+def _check_order(names: Sequence[str], label_info: object) -> None:
+    """Refuse a list whose `idx` do not ascend: by its order and by its `idx` other segments would be meant."""
+    given = [entry.get("idx") for entry in label_info or ()]
+    try:
+        numbers = [int(idx) for idx in given if idx is not None]
+    except (TypeError, ValueError) as error:
+        raise LabelRefused("label_info: every `idx` must be a whole number, or be left out") from error
+    if any(idx <= before for before, idx in pairwise(numbers)):
+        told = ", ".join(f"{_shown(name)} {_shown(str(idx))}" for name, idx in zip(names, given, strict=True))
+        raise LabelRefused(
+            f"order and idx of label_info disagree ({told}): voxel value 1 means the first entry, 2 the second. Number "
+            "the segments 1, 2, ... and send their entries in this order"
+        )
+
+
 def _read(path: Path, grid: sitk.Image) -> sitk.Image:
     return _read_raw(path, grid) if path.name.endswith(RAW_SUFFIX) else _read_image(path)
 
@@ -184,6 +201,7 @@ def _choose(labels: sitk.Image, names: Sequence[str], label_info: object) -> tup
         raise LabelRefused("the label holds fractions or negative values: is it a probability map or an image?")
     present = [int(value) for value in present if value]
     segments = segment_names(label_info)
+    _check_order(segments, label_info)
     wanted = {name.lower() for name in names}
     if not segments:
         if len(present) > 1:

@@ -4,7 +4,6 @@ A version is accepted once its file and its line in the trail are on the disk, i
 the current versions for people and other programs, and is made again where it differs.
 """
 
-import errno
 import logging
 import re
 import shutil
@@ -16,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 from filelock import FileLock
 from igtv.files import file_sha256, remove_leftovers
@@ -25,6 +23,7 @@ from igtv.learning.durable import durable_file
 from lib.studies.data_folder import is_only_looked_at
 
 from .audit_trail import AuditTrail
+from .mask_file import write_mask
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +97,7 @@ class LabelStore:
             path = self.history / case / f"{number:04d}_{stamp}_{_plain(event.get('user'))}{SUFFIX}"
             try:
                 with durable_file(path) as temporary:
-                    _write(mask, temporary)
+                    write_mask(mask, temporary)
                 self._accept(case, number, path, {**event, "outcome": "accepted"})
             except BaseException:
                 path.unlink(missing_ok=True)
@@ -309,18 +308,6 @@ class LabelStore:
                 f"{version.case}: version {version.number} of the history was damaged and is copied back from final/"
             ]
         return []
-
-
-def _write(mask: sitk.Image, path: Path) -> None:
-    """Write and read back: image libraries do not always notice a full disk."""
-    try:
-        sitk.WriteImage(mask, str(path), useCompression=True)
-        written = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise OSError(errno.ENOSPC, f"the label could not be written, is the disk full? {reason}") from error
-    if not np.array_equal(written, sitk.GetArrayViewFromImage(mask)):
-        raise OSError(errno.ENOSPC, "the label on the disk is not the one received, is the disk full?")
 
 
 def _plain(user: object) -> str:

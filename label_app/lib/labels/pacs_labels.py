@@ -25,12 +25,16 @@ from .dicom_labels import ForeignLabel, label_on_ct, look_at
 from .errors import LabelRefused
 from .grids import read_grid
 from .label_store import LabelVersion
-from .pacs_objects import label_objects, local_time, private_folder
+from .pacs_objects import label_objects, local_time, made_uid, private_folder
 
 logger = logging.getLogger(__name__)
 
 # what of a version goes to the PACS, and where the audit trail has its series
 SERIES_KEYS = {"SEG": "seg_series_uid", "RTSTRUCT": "rtstruct_series_uid"}
+# whose date and time tell when the content of an object was last changed
+LAST_CHANGE = {"RTSTRUCT": "StructureSet", "SEG": "Content"}
+# number of objects of a series that is looked at again in any case
+UNSETTLED = -1
 # a label that the PACS refuses is offered again after this time, then after twice as long each time
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 10.0, 300.0
 
@@ -44,7 +48,7 @@ class FoundLabel:
         instance_uid: its SOPInstanceUID.
         seen: what its header says.
         case: it belongs to.
-        time: when it was made, as YYYYMMDDHHMMSS in local time; "" where its header does not tell.
+        time: of its last change, as YYYYMMDDHHMMSS in local time; "" where its header does not tell.
         number: SeriesNumber, which for ours rises with the version.
         objects_of_cts: what `PacsLabels` knew of the CTs when it looked.
     """
@@ -58,9 +62,9 @@ class FoundLabel:
     objects_of_cts: Mapping[str, int | None]
 
     @property
-    def order(self) -> tuple[str, int, str]:
-        """The oldest first, so that the newest becomes current."""
-        return self.time, self.number, self.series.uid
+    def order(self) -> tuple[str, int, str, str]:
+        """The oldest first, so that the newest becomes current, in whatever order the PACS lists them."""
+        return self.time, self.number, self.series.uid, self.instance_uid
 
 
 class PacsLabels:
@@ -73,7 +77,7 @@ class PacsLabels:
     def __init__(self, datastore: Any):
         self._store = datastore
         # {series: how many objects it and each CT that matters for it had}: a study may be looked at while it arrives
-        self._passed_over: dict[str, tuple[int, dict[str, int | None]]] = {}
+        self._looked_at: dict[str, tuple[int, dict[str, int | None]]] = {}
         # {(case, version): (`time.monotonic()` of the next offer, seconds to wait after it)}
         self._refused: dict[tuple[str, int], tuple[float, float]] = {}
         self._push_lock = threading.Lock()
@@ -101,7 +105,7 @@ class PacsLabels:
         """Store objects of a version one by one: a PACS may take the one and refuse the other."""
         event = {"event": "pacs", "case": version.case, "version": version.number}
         uids = {SERIES_KEYS[one.Modality]: str(one.SeriesInstanceUID) for one in objects}
-        if not self._known_series().issuperset(uids.values()):
+        if not self._known_series().keys() >= set(uids.values()):
             # known before they can be found in the PACS, so that they never come back as labels of somebody else
             self._store.labels.note({**event, **uids, "outcome": "sent"})
         there, problems = self._store.label_series(), []
@@ -125,8 +129,7 @@ class PacsLabels:
         try:
             listed = self._store.label_series()
             known = self._known_series()  # after the listing, see `push`
-            new = [one for uid, one in listed.items() if uid not in known and not self._is_passed_over(one)]
-            found = [label for one in new for label in self._look(one)]
+            found = [label for one in listed.values() if self._is_due(one, known) for label in self._look(one)]
             # of one structure drawn here there are both: the SEG is the exact one
             exact = self._taken_segs(listed) | {
                 (one.case, one.seen.manufacturer) for one in found if one.series.modality == "SEG"
@@ -142,9 +145,31 @@ class PacsLabels:
     def _objects(self, version: LabelVersion) -> list[Dataset]:
         return label_objects(self._store, version)
 
-    def _known_series(self) -> set[str]:
-        names = (*SERIES_KEYS.values(), "source_series_uid")
-        return {str(event[name]) for event in self._store.labels.events() for name in names if event.get(name)}
+    def _known_series(self) -> dict[str, int]:
+        """{series that we stored or took in: how many of its objects the trail knows}."""
+        known: dict[str, int] = {}
+        for event in self._store.labels.events():
+            for name in SERIES_KEYS.values():
+                if uid := event.get(name):  # of ours each has one, which several lines may tell of
+                    known.setdefault(uid, 1)
+            if uid := event.get("source_series_uid"):
+                known[uid] = known.get(uid, 0) + 1
+        return known
+
+    def _known_objects(self, series_uid: str) -> tuple[set[str], int]:
+        """The objects of a series that are here already: their UIDs, and how many older trails tell without the UID."""
+        uids, unnamed = set(), 0
+        for event in self._store.labels.events():
+            if event.get("source_series_uid") == series_uid:
+                if "source_object_uid" in event:
+                    uids.add(event["source_object_uid"])
+                else:
+                    unnamed += 1
+            for modality, key in SERIES_KEYS.items():
+                if event.get(key) == series_uid:
+                    versions = self._store.labels.versions(event["case"])
+                    uids |= {made_uid(one, modality, "object") for one in versions if one.number == event["version"]}
+        return uids, unnamed
 
     def _stored(self) -> dict[tuple[str, int], set[str]]:
         """{(case, version): modalities that the PACS has of it}."""
@@ -191,10 +216,16 @@ class PacsLabels:
         }
 
     def _look(self, series: Any) -> list[FoundLabel]:
-        """The objects of a series that count as labels of cases here."""
-        found, reason, objects_of_cts = [], "it is empty", {}
+        """The objects of a series that count as labels of cases here and were not taken in before; the oldest first."""
+        known, unnamed = self._known_objects(series.uid)
+        found, objects_of_cts = [], {}
+        reason = "nothing in it is new" if known or unnamed else "it is empty"
+        self._looked_at[series.uid] = (series.number_of_objects, {})
         with self._alone(series, objects_of_cts):
             for header in self._store.pacs.headers(series.study_uid, series.uid):
+                uid = str(header.SOPInstanceUID)
+                if uid in known:
+                    continue
                 seen = look_at(header, self._store.label_names)
                 cts = {} if seen.reason else {uid: self._objects_of_ct(uid) for uid in seen.series_uids}
                 case = next((uid for uid, number in cts.items() if number is not None), None)
@@ -202,11 +233,11 @@ class PacsLabels:
                 objects_of_cts.update(cts)
                 if case:
                     number = int(header.get("SeriesNumber") or 0)
-                    uid = str(header.SOPInstanceUID)
                     found.append(FoundLabel(series, uid, seen, case, made_at(header), number, cts))
             if not found:
                 self._pass_over(series, reason, objects_of_cts)
-        return found
+        # what is corrected or added comes later than what an older trail tells of
+        return sorted(found, key=lambda one: one.order)[unnamed:]
 
     def _take_in(self, label: FoundLabel, exact: set[tuple[str, str]]) -> None:
         """Make a label the next version of its case, but for one that is here already or older than the current one.
@@ -220,7 +251,8 @@ class PacsLabels:
             if series.modality == "RTSTRUCT" and (label.case, maker) in exact:
                 self._pass_over(series, "the SEG of the same label is here", label.objects_of_cts)
                 return
-            source = {"client": maker, "source_series_uid": series.uid, "source_time": label.time}
+            source = {"client": maker, "source_series_uid": series.uid, "source_object_uid": label.instance_uid}
+            source["source_time"] = label.time
             current = self._store.labels.current(label.case)
             if current and _time_of(current) > (label.time or "9"):
                 logger.info("%s series %s is older than the label that is current", series.modality, series.uid)
@@ -244,6 +276,7 @@ class PacsLabels:
         try:
             yield
         except (PacsError, OSError) as error:
+            self._looked_at[series.uid] = (UNSETTLED, {})
             logger.warning("%s series %s is taken in later: %s", series.modality, series.uid, error)
         except (LabelRefused, DicomError) as error:
             self._pass_over(series, str(error), objects_of_cts)
@@ -254,14 +287,21 @@ class PacsLabels:
     def _pass_over(self, series: Any, reason: str, objects_of_cts: Mapping[str, int | None] | None = None) -> None:
         """Leave a series alone until it, or a CT that it was drawn on, has other objects than when it was looked at."""
         logger.info("%s series %s is no label: %s", series.modality, series.uid, reason)
-        self._passed_over[series.uid] = (series.number_of_objects, dict(objects_of_cts or {}))
+        number, of_others = self._looked_at[series.uid]
+        self._looked_at[series.uid] = (number, {**of_others, **(objects_of_cts or {})})
 
-    def _is_passed_over(self, series: Any) -> bool:
-        if series.uid not in self._passed_over:
-            return False
-        number, objects_of_cts = self._passed_over[series.uid]
+    def _is_due(self, series: Any, known: Mapping[str, int]) -> bool:
+        """Whether a series may hold a label that is not here.
+
+        Args:
+            series: of the PACS.
+            known: of `_known_series`.
+        """
+        if series.uid not in self._looked_at:
+            return series.uid not in known or series.number_of_objects > known[series.uid]
+        number, objects_of_cts = self._looked_at[series.uid]
         cts_as_before = (self._objects_of_ct(uid) == before for uid, before in objects_of_cts.items())
-        return number == series.number_of_objects and all(cts_as_before)
+        return number != series.number_of_objects or not all(cts_as_before)
 
     def _objects_of_ct(self, uid: str) -> int | None:
         """How many objects the PACS has of a CT; None for what is no CT of this archive."""
@@ -272,8 +312,11 @@ class PacsLabels:
 
 
 def made_at(header: Dataset) -> str:
-    """When an object was made, as YYYYMMDDHHMMSS; "" where its header does not tell."""
-    for what in ("Series", "StructureSet", "Content", "InstanceCreation"):
+    """When the content of an object was last changed, as YYYYMMDDHHMMSS; "" where its header does not tell.
+
+    The date of the series comes last: who corrects contours may store them in the series that they were in.
+    """
+    for what in (LAST_CHANGE.get(str(header.get("Modality"))), "InstanceCreation", "Series"):
         date = str(header.get(f"{what}Date") or "")
         if date:
             return date + str(header.get(f"{what}Time") or "")[:6].ljust(6, "0")
@@ -281,7 +324,7 @@ def made_at(header: Dataset) -> str:
 
 
 def _time_of(version: LabelVersion) -> str:
-    """When a label was drawn, as `made_at`; "" for one of the PACS that did not tell."""
+    """When a label was drawn or last changed, as `made_at`; "" for one of the PACS that did not tell."""
     if "source_series_uid" in version.event:
         return str(version.event.get("source_time") or "")
     return local_time(version.time)

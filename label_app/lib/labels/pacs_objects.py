@@ -96,12 +96,23 @@ def _reference(datastore: Any, case: str) -> ReferenceSeries:
     return read_reference(load_series(datastore.ct_dicom(case)))
 
 
+def made_uid(version: LabelVersion, modality: str, part: str) -> str:
+    """UID of a part of a version's SEG or RTSTRUCT, made from the version alone.
+
+    Args:
+        version: the label.
+        modality: "SEG" or "RTSTRUCT".
+        part: "series", "object" (the SOPInstanceUID) or another part's name.
+    """
+    name = f"{version.case} {version.number} {version.time} {version.sha256} {modality} {part}"
+    return f"2.25.{uuid.uuid5(UID_NAMESPACE, name).int}"
+
+
 def _make_repeatable(one: Dataset, version: LabelVersion) -> None:
     """UIDs and times made from the version alone: whatever is sent once more is the same object."""
 
     def uid(part: str) -> str:
-        name = f"{version.case} {version.number} {version.time} {version.sha256} {one.Modality} {part}"
-        return f"2.25.{uuid.uuid5(UID_NAMESPACE, name).int}"
+        return made_uid(version, str(one.Modality), part)
 
     accepted = local_time(version.time)
     for what in ("Series", "StructureSet", "Content", "InstanceCreation"):

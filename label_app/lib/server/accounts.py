@@ -12,6 +12,7 @@ from pathlib import Path
 
 from igtv.files import replacing
 
+from .accounts_file import AccountsFile
 from .errors import RequestError
 from .identifiers import USER
 
@@ -44,7 +45,7 @@ class Accounts:
     """Accounts of the server; without any it answers its own computer only.
 
     Attributes:
-        by_name: hash by user name.
+        by_name: hash by user name; of a file as it is now.
         shared: hash of one password for everybody; the name given at the login is taken as it is.
     """
 
@@ -81,6 +82,10 @@ class Accounts:
                 self._failures.pop(key, None)
         return name
 
+    def stored(self, name: str) -> str:
+        """Hash that a user logs in with now; empty for nobody's name."""
+        return self.by_name.get(name, self.shared)
+
     def _wait_is_over(self, keys: tuple[str, ...]) -> None:
         now = time.monotonic()
         with self._lock:
@@ -104,25 +109,18 @@ class Accounts:
 def read_accounts(path: str | Path | None, environment: Mapping[str, str] = os.environ) -> Accounts:
     """Accounts from a file of lines `name:hash`, or one shared password from the variable `IGTV_PASSWORD`.
 
+    The file is read again when it has changed (`AccountsFile`).
+
     Args:
         path: file of `python -m label_app account`; empty: the variable `IGTV_ACCOUNTS` names it, if set.
         environment: the variables.
 
     Raises:
         ValueError: for a line that is none, or a shared password that is too short.
+        OSError: the file cannot be read.
     """
     path = path or environment.get("IGTV_ACCOUNTS", "")
-    by_name = {}
-    if path:
-        for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-            if not line.strip() or line.startswith("#"):
-                continue
-            name, _, stored = line.strip().partition(":")
-            if not USER.fullmatch(name) or stored.count("$") != 2 or not stored.startswith("scrypt$"):
-                raise ValueError(f"{path}, line {number}: not 'name:scrypt$salt$hash'; make it with the verb 'account'")
-            by_name[name] = stored
-        if not by_name:
-            raise ValueError(f"{path} holds no account; add one with 'python -m label_app account NAME --file {path}'")
+    by_name = AccountsFile(path) if path else {}
     shared = environment.get("IGTV_PASSWORD", "")
     try:
         return Accounts(by_name, hash_password(shared) if shared else "")

@@ -70,7 +70,7 @@ def create_application(app: Any, access: AccessOptions, checks: Sequence[Check] 
 
 def add_routes(server: FastAPI, app: Any, accounts: Accounts) -> None:
     """Add every route to `server`."""
-    workers, server.state.tokens = Workers(app.options.max_waiting), Tokens()
+    workers, server.state.tokens = Workers(app.options.max_waiting), Tokens(accounts.stored)
     server.include_router(login.create_router(accounts, server.state.tokens))
     server.include_router(information.create_router(app))
     for module in (infer, cases, sessions, proxy):

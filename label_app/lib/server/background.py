@@ -63,9 +63,10 @@ class BackgroundWork:
                 task["details"].append(line)
 
         with self._turn:
-            if task["status"] == "STOPPED":
-                return
-            task["status"] = "RUNNING"
+            with self._lock:  # a stop comes before, and is seen, or after, and is kept
+                if task["status"] == "STOPPED":
+                    return
+                task["status"] = "RUNNING"
             try:
                 result = work(say)
                 task["details"].append(f"done: {result}" if result is not None else "done")
@@ -75,9 +76,10 @@ class BackgroundWork:
             except Exception as error:
                 task["details"].append(answer(error)[1])
                 status = "ERROR"
-            if task["status"] == "RUNNING":
-                task["status"] = status
-            task["end_ts"] = _now()
+            with self._lock:
+                if task["status"] == "RUNNING":
+                    task["status"] = status
+                task["end_ts"] = _now()
 
     def _active(self) -> list[dict[str, Any]]:
         return [task for task in self._tasks if task["status"] in ("SUBMITTED", "RUNNING")]

@@ -1,9 +1,10 @@
-"""Tokens of logged-in users: random, kept in memory only, gone after some hours or with the server."""
+"""Tokens of logged-in users: random, kept in memory only, gone after some hours, with the account or the server."""
 
 import hashlib
 import secrets
 import threading
 import time
+from collections.abc import Callable
 
 LIFETIME_S = 12 * 3600.0
 MAX_TOKENS = 10000
@@ -13,33 +14,46 @@ class Tokens:
     """Tokens and whom they were given to.
 
     Args:
+        stored: hash of the password that a user logs in with now; empty for who has no account.
         lifetime_s: how long a token is good, in s.
     """
 
-    def __init__(self, lifetime_s: float = LIFETIME_S):
+    def __init__(self, stored: Callable[[str], str], lifetime_s: float = LIFETIME_S):
         self.lifetime_s = lifetime_s
-        self._users: dict[str, tuple[str, float]] = {}
+        self._stored = stored
+        self._given: dict[str, tuple[str, str, float]] = {}
         self._lock = threading.Lock()
 
-    def give(self, user: str) -> str:
-        """A new token for `user`."""
+    def give(self, user: str, stored: str) -> str:
+        """A new token.
+
+        Args:
+            user: whom it is for.
+            stored: hash of the user's password, as it was before the password was checked: the token of a login with a
+                password that is changed meanwhile is good for nothing.
+        """
         token, now = secrets.token_urlsafe(32), time.monotonic()
         with self._lock:
-            self._users = {key: value for key, value in self._users.items() if value[1] > now}
-            while len(self._users) >= MAX_TOKENS:
-                self._users.pop(next(iter(self._users)))
-            self._users[self._key(token)] = (user, now + self.lifetime_s)
+            self._given = {key: value for key, value in self._given.items() if value[2] > now}
+            while len(self._given) >= MAX_TOKENS:
+                self._given.pop(next(iter(self._given)))
+            self._given[self._key(token)] = (user, stored, now + self.lifetime_s)
         return token
 
     def user(self, token: str) -> str | None:
-        """Whose token it is; None when it is none or too old."""
-        user, until = self._users.get(self._key(token), (None, 0.0))
-        return user if time.monotonic() < until else None
+        """Whose token it is; None when it is none or too old, or the account has gone or got another password."""
+        user, stored, until = self._given.get(self._key(token), ("", "", 0.0))
+        if time.monotonic() >= until:
+            return None
+        if stored and self._stored(user) == stored:
+            return user
+        self.take_back(token)
+        return None
 
     def take_back(self, token: str) -> None:
         """Make a token invalid."""
         with self._lock:
-            self._users.pop(self._key(token), None)
+            self._given.pop(self._key(token), None)
 
     @staticmethod
     def _key(token: str) -> str:

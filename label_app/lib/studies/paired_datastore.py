@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
+from igtv.dicom.mask_grid import resampled
 from igtv.files import file_sha256
 from igtv.learning.durable import durable_file
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
@@ -20,6 +21,7 @@ from lib.labels.errors import LabelRefused
 from lib.labels.grids import read_grid
 from lib.labels.intake import CheckedLabel, check_label_file, check_proposal_file
 from lib.labels.label_store import SUFFIX, LabelStore, LabelVersion
+from lib.labels.mask_file import write_mask
 
 from .errors import UnknownImage
 from .image_id import PET_SUFFIX, is_image_id
@@ -182,10 +184,10 @@ class PairedDatastore(Datastore):
         grid = read_grid(self.label_grid_path(case))
         with self._noting_refusals("proposal", case, path, who):
             checked = check_proposal_file(path, grid, self.label_names, params.get("label_info"))
-        event = {"event": "proposal", "outcome": "stored", "case": case, "received_sha256": file_sha256(path), **who}
-        self.labels.note(event)
         name, _, version = str(params.get("model") or "unknown").partition("@")
         self._keep_proposal(case, checked.mask, {"model": name, "version": version, **who})
+        event = {"event": "proposal", "outcome": "stored", "case": case, "received_sha256": file_sha256(path), **who}
+        self.labels.note(event)
 
     def accept(self, case: str, checked: CheckedLabel, event: Mapping[str, Any]) -> LabelVersion:
         """Store a checked label as the next version of its case."""
@@ -198,15 +200,35 @@ class PairedDatastore(Datastore):
         return self.labels.add(case, checked.mask, {**self._edits(case, checked), **event, **facts})
 
     def record_proposal(self, image_id: str, path: str | Path, model: str, version: str | int = "") -> None:
-        """Keep what a model proposed for a case: viewers load it, and edits are measured against it."""
-        case, _ = self.resolve(image_id)
-        mask = sitk.Cast(sitk.ReadImage(str(path)), sitk.sitkUInt8)
-        self._keep_proposal(case, mask, {"model": str(model), "version": str(version)})
+        """Keep what a model proposed for a case: viewers load it, and edits are measured against it.
 
-    def proposal(self, case: str) -> tuple[Path, dict[str, Any]] | None:
-        """The newest proposal for a case and what is known about it."""
-        path = self.proposals_dir / f"{case}{SUFFIX}"
-        return (path, self.infos.entry("proposals", case)) if path.is_file() else None
+        Args:
+            image_id: of the case; of its PET for a proposal on the PET's grid, which is kept beside that on the CT's
+                grid, is not loaded by viewers, and lies as a label does that is submitted on the PET's grid.
+            path: the mask, on the grid that `image_id` names.
+            model: name of the registry, or what a client calls its model.
+            version: of the model.
+
+        Raises:
+            UnknownImage: there is no such case.
+            OSError: it could not be stored; the proposal of before is still there.
+        """
+        case, grid = self.resolve(image_id)
+        mask = sitk.Cast(sitk.ReadImage(str(path)), sitk.sitkUInt8)
+        if grid == "pet":
+            mask = resampled(mask, read_grid(self.label_grid_path(case)))
+        self._keep_proposal(_proposal_name(case, grid), mask, {"model": str(model), "version": str(version)})
+
+    def proposal(self, case: str, grid: str = "ct") -> tuple[Path, dict[str, Any]] | None:
+        """The newest proposal for a case, which lies on the CT's grid, and what is known about it.
+
+        Args:
+            case: id of the case.
+            grid: on which the viewer was given it, "ct" or "pet".
+        """
+        name = _proposal_name(case, grid)
+        path = self.proposals_dir / f"{name}{SUFFIX}"
+        return (path, self.infos.entry("proposals", name)) if path.is_file() else None
 
     def final_labels(self) -> list[dict[str, Any]]:
         """What the learning loop trains on; the files stay as they are whatever is submitted meanwhile.
@@ -235,37 +257,40 @@ class PairedDatastore(Datastore):
         """Labelled cases that are there, but of which it is not known yet whether they are cases; none in a folder."""
         return []
 
-    def _keep_proposal(self, case: str, mask: sitk.Image, note: Mapping[str, str]) -> None:
-        with durable_file(self.proposals_dir / f"{case}{SUFFIX}") as temporary:
-            sitk.WriteImage(mask, str(temporary), useCompression=True)
+    def _proposals(self, case: str) -> list[tuple[Path, dict[str, Any]]]:
+        """What viewers were given on the CT's grid, and on the PET's."""
+        return [found for grid in ("ct", "pet") if (found := self.proposal(case, grid)) is not None]
+
+    def _keep_proposal(self, name: str, mask: sitk.Image, note: Mapping[str, str]) -> None:
+        with durable_file(self.proposals_dir / f"{name}{SUFFIX}") as temporary:
+            write_mask(mask, temporary)
         entry = {**note, "ts": int(time.time())}
-        self.infos.change(lambda content: content["proposals"].__setitem__(case, entry))
+        self.infos.change(lambda content: content["proposals"].__setitem__(name, entry))
 
     def _edits(self, case: str, checked: CheckedLabel) -> dict[str, Any]:
         """What the kept proposal has to do with a label: its model counts as the label's only if it was drawn from it.
 
-        That a proposal is there says nothing: viewers ask for one by themselves, and it may be newer than the label.
+        That a proposal is there says nothing: viewers ask for one by themselves, and it may be newer than the label. Of
+        one for the CT and one for the PET the one counts that has more of its outline in the label.
 
         Returns:
             `edit_dice` and `proposed_by` (whose proposal the Dice is with; None without one), `model` (name and
             version of what the label was drawn from; None for a label drawn by hand, as far as one can tell).
         """
-        proposal = self.proposal(case)
-        if proposal is None:
+        beside = [(compare(path, checked.mask), note) for path, note in self._proposals(case)]
+        if not beside:
             return {"model": None, "edit_dice": None, "proposed_by": None}
-        path, note = proposal
+        edits, note = max(beside, key=lambda one: (one[0].outline_kept, one[0].dice or 0.0))
         proposed_by = {"name": note.get("model", ""), "version": note.get("version", "")}
-        edits = compare(path, checked.mask)
         model = proposed_by if edits.drawn_from_it else None
         return {"model": model, "edit_dice": edits.dice, "proposed_by": proposed_by}
 
     def _named_model(self, case: str, text: str) -> dict[str, str] | None:
         """The model that a client names; of one named without version that of its proposal here, if there is one."""
         name, _, version = text.partition("@")
-        proposal = self.proposal(case)
-        note = proposal[1] if proposal else {}
-        if not version and note.get("model") == name:
-            version = str(note.get("version") or "")
+        if not version:
+            notes = [note for _, note in self._proposals(case) if note.get("model") == name]
+            version = str(max(notes, key=lambda note: note.get("ts", 0), default={}).get("version") or "")
         return {"name": name, "version": version} if name else None
 
     @contextmanager
@@ -360,8 +385,9 @@ class PairedDatastore(Datastore):
     def remove_label(self, label_id: str, label_tag: str) -> None:
         case, _ = self.resolve(label_id)
         if _tag(label_tag) == PROPOSAL:
-            (self.proposals_dir / f"{case}{SUFFIX}").unlink(missing_ok=True)
-            self.infos.change(lambda content: content["proposals"].pop(case, None))
+            for name in (_proposal_name(case, grid) for grid in ("ct", "pet")):
+                (self.proposals_dir / f"{name}{SUFFIX}").unlink(missing_ok=True)
+                self.infos.change(lambda content, name=name: content["proposals"].pop(name, None))
         else:
             self.labels.withdraw(case, {"user": "not logged in"})
 
@@ -415,6 +441,10 @@ class PairedDatastore(Datastore):
                 labels[PROPOSAL] = {"ext": SUFFIX, "info": content["proposals"].get(case, {})}
             objects[case] = {"image": {"ext": SUFFIX, "info": content["images"].get(case, {})}, "labels": labels}
         return {"name": self.name(), "description": self.description(), "objects": objects}
+
+
+def _proposal_name(case: str, grid: str) -> str:
+    return f"{case}{PET_SUFFIX}" if grid == "pet" else case
 
 
 def _tag(tag: object) -> str:

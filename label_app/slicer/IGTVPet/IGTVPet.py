@@ -119,7 +119,7 @@ class IGTVPetLogic(ScriptedLoadableModuleLogic):
         with _Folder() as folder:
             paths = [str(Path(folder) / name) for name in ("ct.nii.gz", "pet.nii.gz")]
             for node, path in zip((cts[0], pets[0]), paths, strict=True):
-                slicer.util.saveNode(node, path)
+                export(node, path)
             mask = client.segment_session(client.open_session(*paths), folder)
             slicer.util.loadSegmentation(str(mask), {"name": "IGTV proposal"})
 
@@ -130,7 +130,7 @@ class IGTVPetLogic(ScriptedLoadableModuleLogic):
         try:
             with _Folder() as folder:
                 path = str(Path(folder) / "label.nii.gz")
-                slicer.util.saveNode(mask, path)
+                export(mask, path)
                 client.submit_no_tumour(case, path)
         finally:
             slicer.mrmlScene.RemoveNode(mask)
@@ -146,6 +146,42 @@ class IGTVPetLogic(ScriptedLoadableModuleLogic):
         display.AutoWindowLevelOff()
         display.SetWindowLevelMinMax(*window)
         slicer.util.setSliceViewerLayers(background=ct, foreground=volume, foregroundOpacity=PET_OPACITY)
+
+
+def export(node, path):
+    """Write a volume into a file, where its transforms put it, and leave the node as it is.
+
+    Args:
+        node: a volume of the scene.
+        path: file that is only sent; the scene must not refer to it, since it goes afterwards.
+
+    Raises:
+        ValueError: the volume lies under a transform, which an old Slicer cannot apply.
+        OSError: Slicer could not write it.
+    """
+    if hasattr(slicer.util, "exportNode"):
+        # a dict of its own: Slicer's default one remembers the file type of the call before
+        written = slicer.util.exportNode(node, path, {}, world=True)
+    elif node.GetParentTransformNode() is not None:
+        raise ValueError(f"{node.GetName()} lies under a transform: harden it, or use a newer Slicer.")
+    else:
+        written = _save_and_put_back(node, path)
+    if not written or not Path(path).is_file():
+        raise OSError(f"Slicer could not write {node.GetName()} into {path}: is the disk full? Its log says more.")
+
+
+def _save_and_put_back(node, path):
+    """`saveNode` of a Slicer without `exportNode`; the scene goes on to refer to the file it referred to."""
+    storage = node.GetStorageNode()
+    name = storage.GetFileName() if storage is not None else None
+    try:
+        return slicer.util.saveNode(node, path)
+    finally:
+        if storage is not None:
+            storage.SetFileName(name)
+        elif node.GetStorageNode() is not None:
+            slicer.mrmlScene.RemoveNode(node.GetStorageNode())
+        node.StorableModified()  # it was not saved: Slicer is to ask for it when the scene is closed
 
 
 def first_volume():

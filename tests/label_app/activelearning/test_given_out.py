@@ -31,8 +31,16 @@ def test_oldest_of_mine_first(given, clock):
 
 def test_submitted_case_is_forgotten(given):
     given.give("a", "anna")
-    assert given.with_others("ben", "bc") == set()
-    assert given.with_others("ben", "abc") == set()
+    given.forget("a")
+    assert given.with_others("ben", "abc") == set() and given.with_me("anna", "abc") == []
+
+
+def test_a_case_that_is_not_listed_for_a_moment_stays_with_its_annotator(given, clock):
+    given.give("a", "anna")
+    assert given.with_others("ben", "bc") == set() and given.with_me("anna", "bc") == []
+    clock[0] += 50
+    given.forget("bc")
+    assert given.with_others("ben", "abc") == {"a"} and given.with_me("anna", "abc") == ["a"]
 
 
 def test_case_comes_back_after_a_while(given, clock):

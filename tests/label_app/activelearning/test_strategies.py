@@ -2,11 +2,13 @@
 
 import threading
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from lib.activelearning import scoring
-from lib.activelearning.next_case import annotator_of
+from lib.activelearning.next_case import UNUSABLE_NOTE, annotator_of
+from lib.infer import inputs
 from lib.server.background import Stopped
 from lib.studies.pacs import PacsError
 
@@ -121,6 +123,39 @@ def test_no_case_to_two_annotators(app, strategy):
     assert ask(app, strategy, "cleo") is None
 
 
+@pytest.mark.parametrize("strategy", ["first", "random", "uncertainty", "foreground_random", "diverse"])
+def test_a_gap_in_the_listing_gives_no_case_to_two(app, strategy, monkeypatch):
+    """A study that is still arriving in the PACS is not listed until its headers are decided again."""
+    given = ask(app, strategy, "anna")["id"]
+    with monkeypatch.context() as gap:
+        gap.setattr(app.store, "get_unlabeled_images", lambda: [case for case in PROBABILITIES if case != given])
+        others = [ask(app, strategy, "ben")["id"]]
+    others += [ask(app, strategy, "ben")["id"] for _ in range(4)]
+    assert given not in others and len(set(others)) == 5
+    assert ask(app, strategy, "cleo") is None
+    assert ask(app, strategy, "anna")["id"] == given
+
+
+def test_what_is_listed_is_asked_for_when_nobody_else_chooses(app, monkeypatch):
+    """Between the listing and the choice no other request can give a case out, or forget who has one."""
+    lock, free = app.strategies["first"].given_out.lock, []
+
+    def look():
+        free.append(lock.acquire(blocking=False))
+        if free[-1]:
+            lock.release()
+
+    def looked_at(listing):
+        other = threading.Thread(target=look)
+        other.start()
+        other.join(LONG_S)
+        return listing()
+
+    for name in ("get_unlabeled_images", "get_labeled_images"):
+        monkeypatch.setattr(app.store, name, partial(looked_at, getattr(app.store, name)))
+    assert ask(app, "first")["id"] == "a" and free == [False, False]
+
+
 def test_annotators_who_ask_together_get_different_cases(app):
     """Twelve annotators press the button together: six get a case each, six get none."""
     found, ready = [], threading.Barrier(12)
@@ -197,6 +232,42 @@ def test_case_that_cannot_be_scored_does_not_stop_the_others(app, monkeypatch):
     assert app.scoring({}, app.store) == {"scored": 6, "failed": 1}
     assert app.scorer.problems == {"missing": "no PET"}
     assert app.scoring({}, app.store) == {"scored": 0, "failed": 0}
+
+
+@pytest.mark.parametrize("strategy", ["first", "random", "uncertainty", "foreground_random", "diverse"])
+def test_case_that_cannot_be_used_comes_last(app, strategy, monkeypatch):
+    """Behind the frozen ones too, of which b is one here; the annotator reads why."""
+    monkeypatch.setitem(PROBABILITIES, "0 missing", 0.5)
+    monkeypatch.setattr(app.strategies[strategy], "held_out", SimpleNamespace(among=lambda *_: {"b"}))
+    app.scorer.problems["0 missing"] = "it has no PET"
+    found = [ask(app, strategy) for _ in range(5)]
+    assert {answer["id"] for answer in found} == set("acdef") and not any("PET" in str(answer) for answer in found)
+    app.store.labelled = set("acdef")
+    assert ask(app, strategy)["id"] == "b"
+    app.store.labelled.add("b")
+    for _ in range(2):
+        last = ask(app, strategy)
+        assert last["id"] == "0 missing" and last["note"] == f"{UNUSABLE_NOTE}: it has no PET"
+    assert ask(app, strategy, "ben") is None
+
+
+def test_images_that_become_usable_are_found_out(app, clock, monkeypatch):
+    """By the scoring after some minutes, or earlier by an annotator's request."""
+    found, incomplete = app.store.case, {"c", "d"}
+
+    def case(name):
+        if name in incomplete:
+            raise inputs.PetMissing("slices are missing")
+        return found(name)
+
+    monkeypatch.setattr(app.store, "case", case)
+    assert app.scoring({}, app.store) == {"scored": 4, "failed": 2} and set(app.scorer.problems) == {"c", "d"}
+    incomplete.clear()
+    assert app.scoring({}, app.store) == {"scored": 0, "failed": 0}
+    app.proposals.get(app.models["igtv"].current(), inputs.requested_case({"case_id": "d"}, app.store))
+    assert set(app.scorer.problems) == {"c"}
+    clock.now += scoring.IMAGES_RETRY_S
+    assert app.scoring({}, app.store) == {"scored": 1, "failed": 0} and app.scorer.problems == {}
 
 
 def test_a_pacs_that_is_away_for_a_while_does_not_end_the_scoring(app, clock, monkeypatch):

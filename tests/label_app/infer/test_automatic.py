@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from lib.server.inference import run_inference
 from lib.studies.errors import PetMissing
 
-from .conftest import CT_AXES, RADIUS_MM, TUMOUR_MM
+from .conftest import CT_AXES, MISSED_MM, RADIUS_MM, TUMOUR_MM
 
 CASES = [*CT_AXES, "oblique"]
 
@@ -137,6 +137,23 @@ def test_strings_of_the_server_do_not_reach_the_transforms(app):
     assert nib.load(path).get_fdata().any()
 
 
+def test_a_disk_too_full_for_the_proposal_keeps_nobody_from_the_mask(app, monkeypatch):
+    """On either grid; no unfinished file stays, and the proposal of before stays as it is."""
+    infer(app, "igtv", "RAS")
+    before = app.datastore().proposal("RAS")[0].read_bytes()
+
+    def full(*_, **__):
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr("lib.labels.mask_file.sitk.WriteImage", full)
+    for image in ("RAS", "RAS__pet"):
+        path, _ = infer(app, "igtv", image)  # NIfTI, which nibabel writes
+        assert nib.load(path).get_fdata().any()
+    folder = app.datastore().proposals_dir
+    assert [file.name for file in folder.iterdir()] == ["RAS.nii.gz"]
+    assert (folder / "RAS.nii.gz").read_bytes() == before
+
+
 def test_proposal_is_kept_for_measuring_edits(app):
     infer(app, "igtv", "RAS")
     path, note = app.datastore().proposal("RAS")
@@ -145,14 +162,47 @@ def test_proposal_is_kept_for_measuring_edits(app):
 
 
 def test_nothing_else_becomes_the_proposal(app):
-    """Neither a map, nor a mask on the PET's grid, nor the GTV, nor what a client wants saved."""
+    """Neither a map, nor a mask on the PET's grid (kept by itself), nor the GTV, nor what a client wants saved."""
     server = SimpleNamespace(infers=lambda: app.infers, datastore=app.datastore)
     for model, image, output in (("igtv", "RAS", "probability"), ("igtv", "RAS__pet", "mask"), ("gtv", "RAS", "mask")):
         request = {"model": model, "image": image, "output": output, "save_label": True}
         assert run_inference(server, request)["params"]["output"] == output
         assert app.datastore().proposal("RAS") is None
+        kept_of_pet = app.datastore().proposal("RAS", "pet")
+        assert (kept_of_pet is None) == (output == "probability")
+    assert kept_of_pet[1]["version"] == "1" and "original" not in app.datastore().get_labels_by_image_id("RAS")
     run_inference(server, {"model": "igtv", "image": "RAS", "save_label": True})
     assert app.datastore().proposal("RAS")[1]["version"] == "1"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_answer_on_the_pet_submitted_as_it_was_has_its_model(app, case):
+    """Whatever is proposed on the CT meanwhile, and in whichever order the viewer sends the slices."""
+    answer, _ = infer(app, "igtv", f"{case}__pet", result_extension=".nrrd")
+    turned = str(Path(answer).with_name("turned.nrrd"))
+    sitk.WriteImage(sitk.Flip(sitk.ReadImage(answer), [False, True, True]), turned)
+    store, info = app.datastore(), {"label_info": [{"name": "igtv", "idx": 1}]}
+    for path in (answer, turned):
+        event = store.submit_label(f"{case}__pet", path, user="anna", params=info).event
+        assert event["model"] == event["proposed_by"] == {"name": "igtv", "version": "1"}
+        assert event["edit_dice"] > 0.99
+        infer(app, "igtv", case)
+    told = store.submit_label(f"{case}__pet", answer, user="anna", params={**info, "model": "igtv"}).event
+    assert told["model"] == {"name": "igtv", "version": "1"}
+
+
+def test_contours_drawn_on_the_pet_after_a_run_have_no_model(app):
+    """A ball elsewhere in the PET, and one about the tumour that is larger all round."""
+    infer(app, "igtv", "LPS__pet")
+    pet = nib.load(app.studies / "pet" / "LPS.nii.gz")
+    places = nib.affines.apply_affine(pet.affine, np.moveaxis(np.indices(pet.shape), 0, -1))
+    path = app.folders.temporary / "drawn.nii.gz"
+    for centre, radius_mm in ((MISSED_MM, RADIUS_MM), (TUMOUR_MM, RADIUS_MM + 8)):
+        ball = np.linalg.norm(places - centre, axis=-1) <= radius_mm
+        nib.save(nib.Nifti1Image(ball.astype(np.uint8), pet.affine), path)
+        params = {"label_info": [{"name": "igtv", "idx": 1}]}
+        event = app.datastore().submit_label("LPS__pet", path, user="anna", params=params).event
+        assert event["model"] is None and event["proposed_by"] == {"name": "igtv", "version": "1"}
 
 
 def test_nothing_found_is_said(app):

@@ -74,8 +74,10 @@ def test_end_slice_marks(app, case):
 def test_what_clicks_correct_is_kept_as_the_proposal(app):
     """Also where nobody asked for it by itself: without it the label would count as drawn by hand."""
     voxel = voxel_at(app.studies / "LPS.nii.gz", MISSED_MM)
-    click(app, "LPS__pet")  # on the CT's grid only
+    click(app, "LPS__pet")  # kept by itself: it lies on the CT's grid as what is drawn on the PET will
     assert app.datastore().proposal("LPS") is None
+    on_pet, note = app.datastore().proposal("LPS", "pet")
+    assert (note["model"], note["version"]) == ("igtv", "1") and np.asarray(nib.load(on_pet).dataobj).any()
     mask, _, _ = click(app, "LPS", foreground=[voxel])
     path, note = app.datastore().proposal("LPS")
     proposed = np.asarray(nib.load(path).dataobj) > 0
@@ -86,6 +88,17 @@ def test_what_clicks_correct_is_kept_as_the_proposal(app):
     click(app, "LPS", foreground=[voxel])
     assert path.stat().st_mtime_ns == written
     assert len(list(app.folders.temporary.iterdir())) == 4  # the answers, which the server removes
+
+
+def test_what_clicks_on_the_pet_correct_has_its_model(app):
+    """The clicks bring the missed tumour; the outline of the other one is as proposed."""
+    pet = app.studies / "pet" / "LPS.nii.gz"
+    mask, affine, _ = click(app, "LPS__pet", foreground=[voxel_at(pet, MISSED_MM)])
+    path = app.folders.temporary / "label.nii.gz"
+    nib.save(nib.Nifti1Image(mask.astype(np.uint8), affine), path)
+    params = {"label_info": [{"name": "igtv", "idx": 1}]}
+    event = app.datastore().submit_label("LPS__pet", path, user="anna", params=params).event
+    assert event["model"] == {"name": "igtv", "version": "1"} and 0.5 < event["edit_dice"] < 0.9
 
 
 def test_contract_of_the_viewers(app):

@@ -74,14 +74,32 @@ def test_finer_grid_is_resampled(grid, mask, tmp_path):
 
 
 def test_segments_are_counted_in_the_order_they_were_sent(grid, mask, tmp_path):
-    """3D Slicer numbers the segments it exports 1..N; `idx` may still be that of the app's list."""
+    """3D Slicer numbers the segments it exports 1..N; `idx` counts those it leaves out, too, or is not there."""
     image = sitk.Image(mask)
     image[0, 0, 0] = 2
     path = write(image, tmp_path / "label.nrrd")
-    checked = check_label_file(path, grid, NAMES, [{"name": "IGTV", "idx": 3}, {"name": "heart", "idx": 1}])
+    checked = check_label_file(path, grid, NAMES, [{"name": "IGTV", "idx": 2}, {"name": "heart", "idx": 5}])
     assert checked.voxels == 24 and checked.notes == ("left out: heart",)
-    checked = check_label_file(path, grid, NAMES, [{"name": "heart", "idx": 1}, {"name": "igtv", "idx": 1}])
-    assert checked.voxels == 1 and voxels(checked.mask)[0, 0, 0] == 1
+    for info in ([{"name": "heart"}, {"name": "igtv"}], [{"name": "heart", "idx": 1}, {"name": "igtv"}]):
+        checked = check_label_file(path, grid, NAMES, info)
+        assert checked.voxels == 1 and voxels(checked.mask)[0, 0, 0] == 1
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ([{"name": "lung", "idx": 2}, {"name": "igtv", "idx": 1}], r"disagree \(lung 2, igtv 1\)"),
+        ([{"name": "igtv", "idx": 3}, {"name": "lung"}, {"name": "heart", "idx": 1}], "igtv 3, lung None, heart 1"),
+        ([{"name": "lung", "idx": 1}, {"name": "igtv", "idx": 1}], "disagree"),
+        ([{"name": "lung", "idx": "2"}, {"name": "igtv", "idx": "1"}], "disagree"),
+        ([{"name": "lung", "idx": [1]}, {"name": "igtv", "idx": 2}], "must be a whole number"),
+    ],
+)
+def test_an_order_that_idx_denies_is_refused(grid, mask, tmp_path, info, words):
+    """Else the other structure would be stored as the tumour of a client that sends the values in `idx`."""
+    mask[0, 0, 0] = 2
+    with pytest.raises(LabelRefused, match=words):
+        check_label_file(write(mask, tmp_path / "label.nrrd"), grid, NAMES, info)
 
 
 def test_one_segment_may_have_any_value(grid, mask, tmp_path):

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from lib.server.background import BackgroundWork
 
 from .conftest import ended
 
@@ -46,6 +47,35 @@ def test_a_stopped_scoring_ends_after_its_case(local, scoring):
     assert local.delete("/scoring/").json()["status"] == "STOPPED"
     scoring.go.release(3)
     assert ended(local, "/scoring/")["status"] == "STOPPED" and scoring.scored == ["case.c-1"]
+
+
+class InterruptedTask(dict):
+    """The record of a task that is asked to stop just when its turn has come and its status was looked at."""
+
+    def __init__(self, work: BackgroundWork):
+        super().__init__(id="1", status="SUBMITTED", request={}, details=[])
+        self.stopper = threading.Thread(target=work.stop)
+
+    def __getitem__(self, key):
+        found = super().__getitem__(key)
+        if key == "status" and self.stopper.ident is None and threading.current_thread() is threading.main_thread():
+            self.stopper.start()
+            self.stopper.join(0.2)  # it waits for its turn at the record, or has set the status by then
+        return found
+
+
+def test_a_stop_that_comes_with_the_beginning_is_not_lost():
+    work, done = BackgroundWork("training"), []
+    task = InterruptedTask(work)
+    work._tasks.append(task)
+
+    def train(say):
+        task.stopper.join(LONG_S)
+        say()
+        done.append("trained")
+
+    work._run(task, train)
+    assert done == [] and work.status()["status"] == "STOPPED"
 
 
 def test_many_cases_are_computed_where_the_server_computes(local, made_up_app):

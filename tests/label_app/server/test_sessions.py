@@ -1,4 +1,4 @@
-"""Sessions end, whatever an earlier server or a cut-off upload left."""
+"""Sessions end, whatever an earlier server or a cut-off upload left; what counts as a use of one."""
 
 import json
 import os
@@ -48,3 +48,15 @@ def test_a_broken_session_ends_by_its_age_and_keeps_no_other(open_session, tmp_p
     then = time.time() - HOUR_S - 60
     os.utime(broken, (then, then))
     assert remove_expired(sessions) == 1 and not broken.exists()
+
+
+def test_asking_what_a_session_holds_is_no_use_of_it_unless_the_client_says_so(local, made_up_app):
+    content = (made_up_app.store.folder / "case_a.nii.gz").read_bytes()
+    session = local.put("/session/", files=[("files", ("ct.nii.gz", content))]).json()["session_id"]
+    made_up_app.sessions().get_session(session, update_ts=False).last_access_ts = 1
+    for address in (f"/session/{session}", f"/session/{session}?update_ts=false"):
+        assert local.get(address).json()["last_access_ts"] == 1
+    assert local.get(f"/session/{session}?update_ts=true").json()["last_access_ts"] > 1
+    made_up_app.sessions().get_session(session, update_ts=False).last_access_ts = 1
+    local.post("/infer/igtv", params={"session_id": session})
+    assert made_up_app.sessions().get_session(session, update_ts=False).last_access_ts > 1

@@ -1,5 +1,6 @@
 """A mask that a client sends with the tag `original` is a proposal: checked, kept, and never a label."""
 
+import errno
 import json
 
 import numpy as np
@@ -58,6 +59,34 @@ def test_a_submit_is_measured_against_it(store, mask, tmp_path):
 def test_nothing_found_is_a_proposal_too(store, mask, tmp_path):
     send(store, mask * 0, tmp_path / "mask.nii.gz")
     assert not stored(store).any() and store.get_unlabeled_images() == ["a"]
+
+
+def test_a_full_disk_is_said_and_the_trail_tells_of_nothing_stored(store, mask, tmp_path, monkeypatch):
+    """The image writer says it in its own way; the server answers 507 to an error of the disk only."""
+    send(store, mask, tmp_path / "mask.nrrd")
+    sitk.WriteImage(mask * 0, str(tmp_path / "empty.nrrd"))
+
+    def full(*_, **__):
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr("lib.labels.mask_file.sitk.WriteImage", full)
+    with pytest.raises(OSError, match="is the disk full") as error:
+        store.save_label("a", str(tmp_path / "empty.nrrd"), "original", INFO)
+    assert error.value.errno == errno.ENOSPC
+    assert np.array_equal(stored(store), sitk.GetArrayFromImage(mask))
+    assert [event["outcome"] for event in store.labels.events()] == ["stored"]
+
+
+def test_a_proposal_for_the_pet_goes_with_that_of_the_case(store, mask, tmp_path):
+    pet = sitk.ReadImage(str(store.pet_path("a")))
+    sitk.WriteImage(sitk.Cast(pet > 4, sitk.sitkUInt8), str(tmp_path / "mask.nii.gz"))
+    store.record_proposal("a__pet", tmp_path / "mask.nii.gz", "igtv", 1)
+    path, note = store.proposal("a", "pet")
+    assert sitk.ReadImage(str(path)).GetSize() == mask.GetSize() and note["version"] == "1"
+    assert store.proposal("a") is None and store.get_label_uri("a", "original") == ""
+    send(store, mask, tmp_path / "mask.nrrd")
+    store.remove_label("a", "original")
+    assert store.proposal("a") is None and store.proposal("a", "pet") is None
 
 
 def test_what_is_no_mask_on_the_ct_is_refused(store, mask, tmp_path):

@@ -101,7 +101,7 @@ def served(*routers) -> TestClient:
 def test_next_sample_is_given_out(store, hanging, tmp_path, at_once):
     version = SimpleNamespace(name="igtv", number=1)
     book = SimpleNamespace(scores=lambda version: {})
-    scorer = SimpleNamespace(registry=SimpleNamespace(current=lambda: version), book=book)
+    scorer = SimpleNamespace(registry=SimpleNamespace(current=lambda: version), book=book, problems={})
     held_out = HeldOut(tmp_path / "frozen")
     strategy = NextCase("first", scorer, GivenOut(tmp_path / "given_out.json"), held_out)
     app = SimpleNamespace(studies=hanging.address, datastore=lambda: store, strategies=lambda: {"first": strategy})

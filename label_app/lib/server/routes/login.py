@@ -60,6 +60,11 @@ def create_router(accounts: Accounts, tokens: Tokens) -> APIRouter:
         html = PAGE.format(action=escape(action), target=escape(local_target(target)), problem=escape(problem))
         return HTMLResponse(html, status, {**(headers or {}), "Content-Security-Policy": PAGE_POLICY})
 
+    def logged_in(request: Request, name: str, password: str) -> str:
+        """A token for who has the right password."""
+        stored = accounts.stored(name)
+        return tokens.give(accounts.login(name, password, peer(request)), stored)
+
     @router.get("/auth/")
     def auth_enabled() -> dict:
         """What 3D Slicer asks first."""
@@ -72,8 +77,7 @@ def create_router(accounts: Accounts, tokens: Tokens) -> APIRouter:
         """A token for a name and a password."""
         if not accounts:
             return {"access_token": None, "token_type": None}
-        user = accounts.login(username, password, peer(request))
-        return {"access_token": tokens.give(user), "token_type": "bearer"}
+        return {"access_token": logged_in(request, username, password), "token_type": "bearer"}
 
     @router.get("/auth/token/valid")
     def token_is_valid(request: Request) -> dict:
@@ -96,12 +100,12 @@ def create_router(accounts: Accounts, tokens: Tokens) -> APIRouter:
     ):
         """Check the form, set the cookie, go on to the page that was asked for."""
         try:
-            user = accounts.login(username, password, peer(request)) if accounts else request.state.user
+            value = logged_in(request, username, password) if accounts else tokens.give(request.state.user, "")
         except RequestError as error:
             return page(request, next, str(error), error.http_status, error.headers)
         answer = RedirectResponse(local_target(next), 303)
         secure = request.url.scheme == "https"
-        value, age = tokens.give(user), int(tokens.lifetime_s)
+        age = int(tokens.lifetime_s)
         answer.set_cookie(COOKIE, value, max_age=age, httponly=True, samesite="strict", secure=secure)
         return answer
 

@@ -13,13 +13,18 @@ from ..workers import Workers
 MAX_FILES = 2
 
 
-def find_session(app: Any, session: str) -> Any:
+def find_session(app: Any, session: str, update_ts: bool = True) -> Any:
     """The session with this id.
+
+    Args:
+        app: the app.
+        session: its id.
+        update_ts: whether this is a use of the session, which lets it live on.
 
     Raises:
         RequestError: 404 when there is none (any more).
     """
-    found = app.sessions().get_session(identifiers.session_id(session))
+    found = app.sessions().get_session(identifiers.session_id(session), update_ts=update_ts)
     if not found:
         raise RequestError("This session does not exist or has expired.", 404)
     return found
@@ -59,8 +64,8 @@ def create_router(app: Any, workers: Workers) -> APIRouter:
 
     @router.get("/{session}")
     def get(session: str, update_ts: bool = False, image: bool = False):
-        """What a session holds."""
-        info = find_session(app, session)
+        """What a session holds; a use of it only where `update_ts` says so."""
+        info = find_session(app, session, update_ts)
         if image:
             raise RequestError("Images of sessions are not given back.", 403)
         return info.to_json()
