@@ -44,7 +44,7 @@ class IgtvApp(MONAILabelApp):
             dict(conf or {}),
             name="IGTV on PET/CT",
             description="Proposes lung tumour volumes over the breathing cycle on PET/CT and learns from corrections",
-            version="0.4.1",
+            version="0.4.2",
         )
 
     def configure_monailabel(self):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from monai.bundle import ConfigWorkflow, run
@@ -88,6 +89,37 @@ def test_key_of_another_file_is_told_from_a_typing_error(config):
 def test_a_key_that_is_like_nothing(config):
     text = refusal(check, config("train"), zzzzzz=1)
     assert "unknown key 'zzzzzz'. Nothing was run" in text
+
+
+@pytest.mark.parametrize(
+    ("own", "settings"),
+    [
+        ("evaluate", "baselines/slices_2d"),
+        ("evaluate", "baselines/segresnet"),
+        ("evaluate", "real_patients"),
+        ("evaluate", "finetune"),
+        ("multi_gpu_train", "finetune"),
+    ],
+)
+def test_a_file_of_settings_does_not_turn_a_verb_into_another(config, own, settings):
+    """After evaluate.json its `run`, which trains, would be what `evaluating` stands for."""
+    names = (own, settings.split("/")[-1])
+    text = refusal(check, config("train", own, settings))
+    assert f"{names[1]}.json comes after {names[0]}.json" in text and f"give {names[0]}.json last" in text
+    files = config("train", settings, own)
+    assert ConfigWorkflow(files, logging_file=False).parser["run"] == json.loads(Path(files[-1]).read_text())["run"]
+    check(files)
+
+
+def test_two_verbs_at_once_are_refused(config):
+    for names in (("evaluate", "multi_gpu_train"), ("multi_gpu_train", "evaluate")):
+        assert "each bring their own `run`" in refusal(check, config("train", *names))
+
+
+def test_an_own_overlay_may_have_a_run_of_its_own(config, tmp_path):
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps({"+config_files": [str(own)], "run": [*CHECK_ALONE, "$print('done')"]}))
+    check([*config("train", "evaluate"), str(own)])
 
 
 @pytest.mark.parametrize("key", ["device", "output_dir", "epochs"])

@@ -52,6 +52,8 @@ BAD = [
     ({"pet_affine": moved(14), "label": label_of(1, 1, 1)}, "covers 0% of the tumour in the label"),
     ({"label": np.zeros(SHAPE, np.uint8)}, "label .*label.nii.gz is empty"),
     ({"label": label_of(1, 2, 255)}, "holds the values 0, 1, 2, 255: 0 .* and 1 .* are expected"),
+    ({"label": label_of(1, 1) * 1.002}, "holds the values 0, 1.002: 0 "),
+    ({"label": label_of(1, 1) * 1e-9}, "label .*label.nii.gz is empty"),
     ({"label": np.ones((20, 24, 11), np.uint8)}, r"label .* has the shape \(20, 24, 11\), its CT \(20, 24, 12\)"),
     ({"label_affine": moved(1.5)}, "is not on the CT's grid: corners up to 1.5 mm apart"),
     ({"pet": np.ones((4, 4, 4, 2), np.float32)}, r"has the shape \(4, 4, 4, 2\): one 3-D volume"),
@@ -82,6 +84,8 @@ def test_odd_but_sound_cases_pass(make_case):
     assert find_problem(make_case("bladder", pet=one_voxel(140.0))) is None
     assert find_problem(make_case("undershoot", pet=one_voxel(-0.3))) is None
     assert find_problem(make_case("float label", label=label_of(1, 1).astype(np.float64))) is None
+    scaled = label_of(1, 1) * np.float64(np.float32(1 / 255)) * 255  # as with a scale factor of 1/255 in the header
+    assert scaled.max() != 1 and find_problem(make_case("scale factor", label=scaled)) is None
     assert find_problem(make_case("rounding", label_affine=moved(0.01))) is None
 
 

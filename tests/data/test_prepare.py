@@ -126,3 +126,13 @@ def test_only_what_a_verb_uses_is_read(dataset_dir):
         prepare_cases(dataset_dir, dataset_dir / "dataset.json", **settings)
     parts = prepare_cases(dataset_dir, dataset_dir / "dataset.json", **settings, checked_parts=["validation"])
     assert [case["case"] for case in parts["training"]] == ["P1"] and parts["left_out"] == []
+
+
+def test_what_is_left_out_says_from_which_part(dataset_dir, make_case):
+    listed = json.loads((dataset_dir / "dataset.json").read_text())
+    for name, part in (("T2", "training"), ("V2", "validation")):
+        case = make_case(name, label=np.zeros(CT_SHAPE, np.uint8))
+        listed[part].append({key: case[key] for key in ("ct", "pet", "label")})
+    (dataset_dir / "dataset.json").write_text(json.dumps(listed), encoding="utf-8")
+    left_out = prepare_cases(dataset_dir, None, fold=0, skip_bad_cases=True)["left_out"]
+    assert [(bad.case, bad.part) for bad in left_out] == [("T2", "training"), ("V2", "validation")]

@@ -42,16 +42,31 @@ def test_choice_of_the_threshold():
         choose_threshold([(pet, np.zeros_like(label))])
 
 
-def write_case(folder, number):
+def write_case(folder, number, pet=None, label=None, **names):
     folder = folder / f"P{number}"
     folder.mkdir()
-    pet = hot_spot()
-    arrays = {"pet": pet, "label": (pet == 6.0).astype(np.uint8), "ct": np.where(pet > 1, 30.0, -800.0)}
-    case = {}
+    pet = hot_spot() if pet is None else pet
+    label = pet == 6.0 if label is None else label
+    arrays = {"pet": pet, "label": label.astype(np.uint8), "ct": np.where(pet > 1, 30.0, -800.0)}
+    case = dict(names)
     for key, array in arrays.items():
         case[key] = str(folder / f"{key}.nii.gz")
         nib.save(nib.Nifti1Image(array, np.eye(4)), case[key])
     return case
+
+
+def test_the_threshold_is_that_of_the_patients_not_of_their_scans(tmp_path):
+    """A has one scan, for which 3 is right, B five, for which less is: it costs A more than 3 costs B."""
+    wide = hot_spot()
+    wide[4:12, 4:12, 4:8] = 6.0  # a rim of one slice at either end is left
+    scans = [(hot_spot(), hot_spot() == 6.0)] + 5 * [(wide, (wide == 6.0) | (wide == 3.0))]
+    low, high = 2 * 144 / (144 + 384), 2 * 256 / (256 + 384)
+    by_patient = choose_threshold(scans, [2.0, 4.0], patients=["A", *5 * ["B"]])
+    assert by_patient.mean_dice == {2.0: pytest.approx((low + 1) / 2), 4.0: pytest.approx((1 + high) / 2)}
+    assert (by_patient.threshold_suv, choose_threshold(scans, [2.0, 4.0]).threshold_suv) == (4.0, 2.0)
+    training = [write_case(tmp_path, number, *scan, patient="AB"[number > 0]) for number, scan in enumerate(scans)]
+    summaries = evaluate_threshold_baselines(training, [write_case(tmp_path, 9)], tmp_path / "out", resamples=50)
+    assert summaries["fixed_suv"]["threshold_suv"] == 3.0
 
 
 def test_baselines_are_evaluations_one_can_compare_with(tmp_path):

@@ -59,6 +59,14 @@ def test_other_references_and_doubled_patients_are_errors():
         compare_runs([*first, first[0]], first)
 
 
+def test_references_of_one_size_are_told_apart_where_both_runs_have_their_hash():
+    first, second = (make_rows([0.5, 0.6], reference_sha256=["a", last]) for last in "bc")
+    with pytest.raises(ValueError, match="P1: the reference .20.00 ml in new, 20.00 ml in old. is another mask"):
+        compare_runs(first, second, "new", "old")
+    for unknown in (make_rows([0.5, 0.6]), make_rows([0.5, 0.6], reference_sha256=["a", ""])):
+        assert compare_runs(first, unknown, resamples=50)["n_cases"] == 2
+
+
 def test_undefined_pairs_are_counted():
     result = compare_runs(make_rows([0.5, np.nan, 0.7]), make_rows([0.4, np.nan, 0.5]), resamples=50)
     assert (result["metrics"]["dice"]["n"], result["metrics"]["dice"]["n_undefined"]) == (2, 1)

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from igtv.evaluation.evaluate import CaseEvaluator, evaluate_predictions
-from igtv.evaluation.tables import read_rows
+from igtv.evaluation.tables import read_rows, write_rows
 from igtv.inference.manifest import json_safe
 
 SPACING_MM = (2.0, 2.0, 3.0)
@@ -127,8 +127,41 @@ def test_comparison_with_other_patients_fails_but_keeps_the_numbers(run, tmp_pat
     assert (tmp_path / "metrics.csv").is_file()
 
 
+def test_other_references_of_the_same_size_are_not_compared(run, tmp_path):
+    """Of a run whose table has no hash of the masks, only the volume is known."""
+    evaluator = CaseEvaluator(tmp_path / "moved", resamples=50, compare=run[0])
+    for number in range(3):
+        pred, label, *_ = volumes(0)
+        evaluator.add(f"P{number}", pred, np.roll(label, 9, axis=0), SPACING_MM)
+    with pytest.raises(ValueError, match="P0: the reference .* is another mask"):
+        evaluator.finish()
+    older = [{key: value for key, value in row.items() if key != "reference_sha256"} for row in read_rows(run[0])]
+    write_rows(tmp_path / "older" / "metrics.csv", older)
+    evaluate(tmp_path / "again", resamples=50, compare=tmp_path / "older")
+
+
+def test_what_lies_in_the_folder_is_of_this_run(run, tmp_path):
+    """Evaluated again with fewer cases and without pictures and comparison; what is not ours stays."""
+    evaluate(tmp_path, pictures=True, resamples=50, compare=run[0])
+    (tmp_path / "P1" / "mine.txt").write_text("mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "evaluation.png").write_text("of no case")
+    evaluate(tmp_path, (0,), resamples=50)
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    mine = ["P1", "P1/mine.txt", "other", "other/evaluation.png"]
+    assert found == [*mine[:2], "metrics.csv", *mine[2:], "report.html", "summary.json"]
+    assert "Overlay of" not in (tmp_path / "report.html").read_text()
+
+
+def test_an_earlier_comparison_does_not_stay_beside_the_table_of_a_failed_one(run, tmp_path):
+    evaluate(tmp_path, resamples=50, compare=run[0])
+    with pytest.raises(ValueError, match="different cases"):
+        evaluate(tmp_path, (0, 1), compare=run[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+
+
 def test_comparison_is_looked_for_at_once(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no evaluation to compare with"):
+    with pytest.raises(FileNotFoundError, match="no evaluation at .*nowhere"):
         CaseEvaluator(tmp_path, compare=tmp_path / "nowhere")
     (tmp_path / "metrics.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="not a table of an evaluation"):
@@ -226,6 +259,16 @@ def test_evaluation_of_arrays(tmp_path):
     del case["spacing_mm"]
     with pytest.raises(ValueError, match="A: .*spacing_mm"):
         evaluate_predictions([case], tmp_path, progress=False)
+
+
+def test_a_patient_id_beside_the_case_is_the_patient(tmp_path):
+    pred, label, *_ = volumes(4)
+    entry = {"pred": pred, "label": label, "spacing_mm": SPACING_MM, "patient_id": "A"}
+    cases = [{**entry, "case": f"A_{number}"} for number in range(3)]
+    summary = evaluate_predictions(cases, tmp_path, progress=False, resamples=50)
+    assert (summary["n_cases"], summary["n_patients"]) == (3, 1)
+    cases[0]["patient"] = "B"
+    assert evaluate_predictions(cases, tmp_path, progress=False, resamples=50)["n_patients"] == 2
 
 
 def test_files_that_do_not_fit(tmp_path):

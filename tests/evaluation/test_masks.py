@@ -2,7 +2,14 @@
 
 import numpy as np
 import pytest
-from igtv.evaluation.masks import as_binary_mask, check_pair, crop_to_foreground, largest_component, slice_extent
+from igtv.evaluation.masks import (
+    as_binary_mask,
+    check_pair,
+    crop_to_foreground,
+    largest_component,
+    mask_sha256,
+    slice_extent,
+)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.float32])
@@ -11,6 +18,23 @@ def test_masks_of_any_type_become_boolean(dtype):
     mask[1, 2, 3] = 1
     binary = as_binary_mask(mask, "mask")
     assert binary.dtype == bool and binary.sum() == 1
+
+
+def test_the_rounding_of_a_scale_factor_is_no_other_value():
+    mask = np.zeros((2, 3, 4))
+    mask[1, 2, 3], mask[0, 0, 0] = 255 * np.float32(1 / 255).astype(float), 4e-9
+    assert mask[1, 2, 3] != 1
+    assert np.argwhere(as_binary_mask(mask, "mask")).tolist() == [[1, 2, 3]]
+    with pytest.raises(ValueError, match=r"also holds 1\.002:"):
+        as_binary_mask(np.full((2, 2, 2), 1.002), "mask")
+
+
+def test_the_hash_tells_masks_apart():
+    mask = np.zeros((6, 6, 6), bool)
+    mask[1:3, 1:3, 1:3] = True
+    assert mask_sha256(mask) == mask_sha256(np.asfortranarray(mask))
+    others = (np.roll(mask, 1, axis=0), mask.reshape(6, 3, 12), np.pad(mask, ((0, 0), (0, 0), (0, 1))))
+    assert len({mask_sha256(other) for other in (mask, *others)}) == 4
 
 
 @pytest.mark.parametrize(

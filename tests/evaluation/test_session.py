@@ -5,6 +5,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from igtv.data.checks import BadCase
 from igtv.evaluation.session import run_evaluation
 from igtv.evaluation.tables import read_rows
 from igtv.inference.case_writer import CasesFailed
@@ -45,10 +46,12 @@ class Evaluator:
             raise CasesFailed("1 of 2 case(s) failed: P2: no PET", dict.fromkeys(self.failing, "no PET"))
 
 
-def evaluate(cases, tmp_path, failing=(), part="testing", training=(), baselines=False, name="out", **settings):
+def evaluate(
+    cases, tmp_path, failing=(), part="testing", training=(), baselines=False, name="out", left_out=(), **settings
+):
     settings = {"model_path": tmp_path / "model.pt"} | settings
     evaluator = Evaluator(cases, tmp_path / "predictions", failing)
-    parts = {"training": list(training), "validation": [], "testing": cases}
+    parts = {"training": list(training), "validation": [], "testing": cases, "left_out": list(left_out)}
     try:
         run_evaluation(evaluator, parts, part, evaluator.folder, tmp_path / name, baselines, **settings)
     finally:
@@ -62,6 +65,62 @@ def test_the_others_are_measured_when_a_case_fails(cases, tmp_path):
     (row,) = read_rows(tmp_path / "out")
     assert (row["case"], row["dice"]) == ("P1", 1.0)
     assert "Not among these cases: 1 of 2" in (tmp_path / "out" / "report.html").read_text()
+    assert notes(tmp_path / "out") == ["Not among these cases: 1 of 2 case(s) failed: P2: no PET"]
+
+
+def notes(folder):
+    return json.loads((folder / "summary.json").read_text())["notes"]
+
+
+def test_cases_left_out_beforehand_are_named_without_their_paths(cases, tmp_path):
+    """Those of the part that is measured; a test set is not smaller for a bad training case."""
+    bad = [BadCase("P8", "pet /data/Jane Doe/pet.nii.gz is not in SUV", "testing"), BadCase("P9", "empty", "training")]
+    folder = evaluate(cases, tmp_path, left_out=bad, baselines=True)
+    for run in (folder, folder / "threshold_baselines" / "fraction_of_max"):
+        (note,) = notes(run)
+        assert note.startswith("Not among these cases: 1 of 3 that cannot be used") and note.endswith(": P8")
+        assert note in (run / "report.html").read_text()
+    assert notes(evaluate(cases, tmp_path, name="all")) == []
+
+
+def test_a_failed_case_costs_the_comparison_and_not_the_evaluation(cases, tmp_path):
+    first = evaluate(cases, tmp_path, name="first")
+    evaluate(cases, tmp_path, compare=str(first))
+    with pytest.raises(CasesFailed, match="P2: no PET"):
+        evaluate(cases, tmp_path, failing=["P2"], compare=str(first))
+    (row,) = read_rows(tmp_path / "out")
+    assert (row["case"], row["dice"]) == ("P1", 1.0)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "There is no comparison with first" in page and "Compared with" not in page
+    assert "There is no comparison with first" in notes(tmp_path / "out")[-1]
+    assert not (tmp_path / "out" / "compare.json").exists(), "that of the run before"
+
+
+def test_what_the_model_has_learned_is_not_said_of_thresholds(cases, tmp_path, model):
+    learned = model(images_sha256={"P1": images_sha256(cases[0])})
+    folder = evaluate(cases, tmp_path, baselines=True, model_path=learned, note="Data: made up.")
+    threshold = folder / "threshold_baselines" / "fraction_of_max"
+    page = (threshold / "report.html").read_text()
+    assert "Data: made up." in page and "trained on" not in page and notes(threshold) == []
+    assert "trained on" in notes(folder)[0] and "Data: made up." not in notes(folder)[0]
+
+
+def test_no_thresholds_of_an_earlier_run_are_left(cases, tmp_path):
+    """But for what others put there, and for those that are compared with."""
+    training = [{**case, "case": f"T{case['case']}"} for case in cases]
+    folder = evaluate(cases, tmp_path, baselines=True, training=training) / "threshold_baselines"
+    assert {path.name for path in folder.iterdir()} == {"fixed_suv", "fraction_of_max"}
+    evaluate(cases, tmp_path, baselines=True)
+    assert {path.name for path in folder.iterdir()} == {"fraction_of_max"}
+    evaluate(cases, tmp_path, compare=str(folder / "fraction_of_max"))
+    assert (folder / "fraction_of_max" / "metrics.csv").is_file()
+    (folder / "fraction_of_max" / "mine.txt").write_text("mine")
+    evaluate(cases, tmp_path)
+    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["mine.txt"]
+    (folder / "fraction_of_max" / "mine.txt").unlink()
+    (folder / "fraction_of_max").rmdir()
+    evaluate(cases, tmp_path)
+    assert not folder.exists()
 
 
 def test_a_comparison_is_looked_at_before_anything_is_segmented(cases, tmp_path):

@@ -146,6 +146,20 @@ def test_other_sizes_and_forms_are_refused_with_the_names(tmp_path, make_network
         load_weights(make_network(fusion="cipa", sim="none"), path)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, make_network, value):
+    """A scan on the CPU would give masks that look like any other."""
+    network, state = make_network(), make_network(seed=3).state_dict()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    name = next(name for name in state if name.endswith("A_logs"))
+    state[name].view(-1)[1] = value
+    path = _save(tmp_path, {"network": state})
+    for allow_partial in (False, True):
+        with pytest.raises(ValueError, match=f"weights.pth: {name} holds NaN or infinite numbers"):
+            load_weights(network, path, allow_partial=allow_partial)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
 class _Harmful:
     def __reduce__(self):
         return (print, ("code of the file was run",))

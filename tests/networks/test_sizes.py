@@ -1,7 +1,10 @@
 """Any slab of slices whose sides are multiples of 32 from 64 up; other shapes are refused with a reason."""
 
+import json
+
 import pytest
 import torch
+from igtv.networks.variants import CNNS
 
 
 @pytest.mark.parametrize("fusion", ["rectified", "cipa"])
@@ -49,3 +52,11 @@ def test_wrong_shape_is_refused(make_network, shape, text):
 def test_wrong_argument_is_refused(make_network, argument, text):
     with pytest.raises(ValueError, match=text):
         make_network(**argument)
+
+
+@pytest.mark.parametrize("variant", CNNS)
+def test_the_card_of_a_cnn_says_which_config_it_needs(make_network, bundle_dir, variant):
+    with pytest.raises(ValueError, match=f"is a CNN .* configs/baselines/{variant}.json after train.json"):
+        make_network(variant=variant)
+    overlay = json.loads((bundle_dir / "configs" / "baselines" / f"{variant}.json").read_text())
+    assert overlay["variant"] == variant and "network_def" in overlay

@@ -41,8 +41,8 @@ def check_keys() -> None:
     processors it may use.
 
     Raises:
-        ValueError: an overlay was given without or before the file it belongs to, or a key is unknown; names the
-            nearest one.
+        ValueError: an overlay was given without or before the file it belongs to, one that would make the verb do
+            something else was given after another, or a key is unknown; names the nearest one.
         FileNotFoundError: a config names itself wrongly.
     """
     show_cause_last()
@@ -50,6 +50,7 @@ def check_keys() -> None:
     parser = running_parser()
     files = _config_paths(parser.config.get(MARKER, []))
     _check_base_comes_first(files)
+    _check_no_run_is_replaced(files)
     keys = {path: _defined_keys(path) for path in files}
     known = INJECTED_KEYS.union(*keys.values())
     unknown = sorted(key for key in parser.config if key not in known)
@@ -75,6 +76,28 @@ def _check_base_comes_first(files: list[Path]) -> None:
     """An overlay appends itself to the list of its base; without the base it stands first itself."""
     if files and _is_overlay(files[0]):
         raise ValueError(_alone(files[0].name))
+
+
+def _check_no_run_is_replaced(files: list[Path]) -> None:
+    """Overlays of settings repeat the `run` of train.json: after evaluate.json, `evaluating` would train.
+
+    An overlay of a user's own may replace a `run`, unless by that of the first file.
+    """
+    runs = {path: ConfigParser.load_config_file(str(path)).get("run") for path in files}
+    base = runs[files[0]] if files else None
+    own = None  # the last file that brought another `run` than the first one
+    for path in files[1:]:
+        if runs[path] is None or runs[path] == runs.get(own):
+            continue
+        if own is not None and runs[path] == base:
+            raise ValueError(
+                f"{path.name} comes after {own.name} and puts its own `run` in the place of that one's, so that the "
+                f"verb would do what {files[0].name} does: give {own.name} last"
+            )
+        if own is not None and path.is_relative_to(CONFIG_DIR):
+            raise ValueError(f"{own.name} and {path.name} each bring their own `run`: give one of the two")
+        if runs[path] != base:
+            own = path
 
 
 def _is_overlay(path: Path) -> bool:

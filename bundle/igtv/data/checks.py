@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
+from .binary import inside_and_others
 from .grids import GRID_TOLERANCE_MM, corners_mm, grid_distance_mm
 
 logger = logging.getLogger(__name__)
@@ -38,10 +39,11 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
 @dataclass(frozen=True)
 class BadCase:
-    """A case that cannot be used, and why."""
+    """A case that cannot be used, and why; `part` is the list it is missing from, "" while nobody has said."""
 
     case: str
     problem: str
+    part: str = ""
 
 
 def check_cases(
@@ -108,9 +110,9 @@ def _check_case(case: Mapping[str, str], need_label: bool) -> None:
     _check_coverage(images["ct"], images["pet"], case["pet"])
     if "label" in images:
         _check_label_grid(images["label"], images["ct"], case["label"])
-        tumour = _voxels("label", images["label"], case["label"])
         no_tumour = bool(case.get("no_tumour"))
-        _check_label(tumour, f"label {case['label']}", no_tumour)
+        voxels = _voxels("label", images["label"], case["label"])
+        tumour = _tumour_voxels(voxels, f"label {case['label']}", no_tumour)
         if not no_tumour:
             _check_tumour_in_pet(np.argwhere(tumour), images["ct"], images["pet"], case["pet"])
     _check_suv(_voxels("pet", images["pet"], case["pet"]), f"pet {case['pet']}")
@@ -194,16 +196,19 @@ def _check_label_grid(label: nib.spatialimages.SpatialImage, ct: nib.spatialimag
         )
 
 
-def _check_label(voxels: np.ndarray, what: str, no_tumour: bool) -> None:
-    if not ((voxels == 0) | (voxels == 1)).all():
-        values = np.unique(voxels)
-        shown = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
+def _tumour_voxels(voxels: np.ndarray, what: str, no_tumour: bool) -> np.ndarray:
+    """Where a label marks tumour, boolean; it must hold 0 and 1 alone, and mark something unless there is nothing."""
+    tumour, others = inside_and_others(voxels)
+    if others.size:
+        values = list(dict.fromkeys(f"{value:.7g}" for value in np.unique(voxels)))
+        shown = ", ".join(values[:6]) + (", ..." if len(values) > 6 else "")
         raise _Problem(f"{what} holds the values {shown}: 0 (background) and 1 (tumour) are expected")
-    marked = int(np.count_nonzero(voxels))
+    marked = int(np.count_nonzero(tumour))
     if no_tumour and marked:
         raise _Problem(f"{what} marks {marked} voxels as tumour, but `no_tumour` says that there is none")
     if not no_tumour and not marked:
         raise _Problem(f"{what} is empty: no voxel is marked as tumour")
+    return tumour
 
 
 def _check_suv(voxels: np.ndarray, what: str) -> None:

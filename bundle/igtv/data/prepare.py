@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..phantom.dataset import ensure_phantom_dataset
@@ -45,7 +46,7 @@ def prepare_cases(
 
     Returns:
         {"training": [...], "validation": [...], "testing": [...], "left_out": [...]}; cases have the keys
-        of `DatalistItem.as_case`, and "left_out" holds the bad ones of the checked parts with their reason.
+        of `DatalistItem.as_case`, and "left_out" holds the bad ones of the checked parts (`checks.BadCase`).
 
     Raises:
         FileNotFoundError, ValueError: a missing datalist or file, or bad cases, each named; IGTV contours, where a GTV
@@ -67,7 +68,7 @@ def prepare_cases(
     for part in PARTS:
         if part in checked_parts:
             parts[part], bad = check_cases(parts[part], need_label=part != "testing", skip_bad_cases=skip_bad_cases)
-            left_out += bad
+            left_out += [replace(entry, part=part) for entry in bad]
     if task is not None:
         _warn_of_validation_without_tumour(parts["validation"])
     logger.info("cases: %s", ", ".join(f"{len(parts[part])} {part}" for part in PARTS))

@@ -14,15 +14,16 @@ from tqdm import tqdm
 
 from ..files import write_json
 from ..inference.manifest import json_safe
-from .evaluate import SUMMARY_FILE, CaseEvaluator
-from .masks import as_binary_mask, crop_to_foreground, largest_component
-from .overlap import dice
+from .evaluate import CaseEvaluator
+from .masks import as_binary_mask, largest_component
+from .rule_choice import mean_dice_by_rule
+from .run_folder import SUMMARY_FILE, remove_if_empty, remove_results
 from .volumes import case_name, load_case, patient_name
 
 # SUV 0.5 to 10. Half steps, as thresholds are quoted: a few dozen patients cannot tell finer ones apart.
 THRESHOLD_GRID = tuple(0.5 * step for step in range(1, 21))
 FRACTION_OF_MAX = 0.41  # the usual fixed fraction for FDG (EANM guideline 2.0, doi 10.1007/s00259-014-2961-x)
-
+FIXED_ARM, FRACTION_ARM = "fixed_suv", "fraction_of_max"
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,9 @@ def fraction_of_max_mask(pet_suv: np.ndarray, fraction: float = FRACTION_OF_MAX)
 
 
 def choose_threshold(
-    cases: Iterable[tuple[np.ndarray, np.ndarray]], grid: Sequence[float] = THRESHOLD_GRID
+    cases: Iterable[tuple[np.ndarray, np.ndarray]],
+    grid: Sequence[float] = THRESHOLD_GRID,
+    patients: Sequence[str] | None = None,
 ) -> ThresholdChoice:
     """Choose the SUV threshold with the highest mean per-patient Dice, largest component applied.
 
@@ -59,27 +62,17 @@ def choose_threshold(
         cases: pairs of PET (X, Y, Z) in SUVbw and reference mask; of the training patients only. One is held at a
             time, so a generator keeps memory flat.
         grid: thresholds to try; of equal ones the lowest wins. Cases with an empty reference do not count.
+        patients: whose case each one is; None: every one of a patient with no other.
 
     Raises:
         ValueError: no case with a tumour, or an empty grid.
     """
     if not len(grid):
         raise ValueError("the grid of thresholds is empty")
-    table = [_dice_by_threshold(pet, label, grid) for pet, label in cases]
-    table = [row for row in table if not np.isnan(row[0])]
-    if not table:
-        raise ValueError("no training case with a tumour: the threshold cannot be chosen")
-    means = np.mean(table, axis=0)
+    rules = [partial(fixed_threshold_mask, threshold_suv=threshold) for threshold in grid]
+    checked = ((as_binary_mask(label, "training label"), (pet,)) for pet, label in cases)
+    means = mean_dice_by_rule(rules, checked, patients)
     return ThresholdChoice(float(grid[int(means.argmax())]), dict(zip(map(float, grid), means.tolist(), strict=True)))
-
-
-def _dice_by_threshold(pet_suv: np.ndarray, label: np.ndarray, grid: Sequence[float]) -> list[float]:
-    label = as_binary_mask(label, "training label")
-    found = []
-    for threshold in grid:
-        above = np.asarray(pet_suv) > threshold
-        found.append(dice(*crop_to_foreground(largest_component(above), label)))
-    return found
 
 
 def evaluate_threshold_baselines(
@@ -88,7 +81,7 @@ def evaluate_threshold_baselines(
     """Evaluate both baselines, the fixed threshold chosen on the training patients.
 
     Writes one evaluation each to `<output_dir>/fixed_suv` and `<output_dir>/fraction_of_max`, which another run can be
-    compared with.
+    compared with, in place of those of an earlier run.
 
     Args:
         training_cases: items with the paths `pet` and `label`, for the choice of the threshold; without any only the
@@ -104,14 +97,15 @@ def evaluate_threshold_baselines(
     Raises:
         ValueError: a patient is in both lists, or a case lacks PET or label.
     """
+    remove_threshold_baselines(output_dir)
     both = {patient_name(case) for case in training_cases} & {patient_name(case) for case in cases}
     if both:
         raise ValueError(f"the threshold must not be chosen on patients it is evaluated on: {sorted(both)}")
-    arms = {"fraction_of_max": (f"SUV > {FRACTION_OF_MAX:.0%} of the maximum", fraction_of_max_mask)}
+    arms = {FRACTION_ARM: (f"SUV > {FRACTION_OF_MAX:.0%} of the maximum", fraction_of_max_mask)}
     choice = _choice(training_cases)
     if choice is not None:
         fixed = partial(fixed_threshold_mask, threshold_suv=choice.threshold_suv)
-        arms = {"fixed_suv": (f"SUV > {choice.threshold_suv:g}", fixed), **arms}
+        arms = {FIXED_ARM: (f"SUV > {choice.threshold_suv:g}", fixed), **arms}
     evaluators = {
         arm: CaseEvaluator(Path(output_dir) / arm, name=f"{name}, largest component", **evaluator_settings)
         for arm, (name, _) in arms.items()
@@ -132,9 +126,16 @@ def evaluate_threshold_baselines(
             )
     summaries = {arm: evaluator.finish() for arm, evaluator in evaluators.items()}
     if choice is not None:
-        summaries["fixed_suv"] |= {"threshold_suv": choice.threshold_suv, "training_mean_dice": choice.mean_dice}
-        write_json(Path(output_dir) / "fixed_suv" / SUMMARY_FILE, json_safe(summaries["fixed_suv"]))
+        summaries[FIXED_ARM] |= {"threshold_suv": choice.threshold_suv, "training_mean_dice": choice.mean_dice}
+        write_json(Path(output_dir) / FIXED_ARM / SUMMARY_FILE, json_safe(summaries[FIXED_ARM]))
     return summaries
+
+
+def remove_threshold_baselines(output_dir: str | os.PathLike) -> None:
+    """Take away what an earlier run measured of the thresholds; files of others stay."""
+    for arm in (FIXED_ARM, FRACTION_ARM):
+        remove_results(Path(output_dir) / arm)
+    remove_if_empty(output_dir)
 
 
 def _choice(training_cases: Sequence[Mapping]) -> ThresholdChoice | None:
@@ -142,9 +143,9 @@ def _choice(training_cases: Sequence[Mapping]) -> ThresholdChoice | None:
     if not training_cases:
         logger.warning("no training case to choose a SUV threshold on: only the fraction of the maximum is measured")
         return None
-    return choose_threshold(
-        _pet_and_label(case) for case in tqdm(training_cases, desc="choosing the threshold", unit="case")
-    )
+    bar = tqdm(training_cases, desc="choosing the threshold", unit="case")
+    patients = [patient_name(case) for case in training_cases]
+    return choose_threshold((_pet_and_label(case) for case in bar), patients=patients)
 
 
 def _pet_and_label(case: Mapping) -> tuple[np.ndarray, np.ndarray]:

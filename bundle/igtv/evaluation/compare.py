@@ -60,8 +60,8 @@ def compare_runs(
 
     Returns:
         {"name", "other_name", "n_cases", "n_patients", "seed", "resamples", "metrics": {metric: paired_difference +
-        "p_holm", "better"}, "by_volume": {stratum: {"dice": ...}}, "cases": [{"case", "dice", "dice_other",
-        "difference", ...}]}. Differences are this run minus the other.
+        "p_holm", "better"}, "by_volume": {stratum: {"dice": ...}}, "cases": [{"case", "patient", "dice",
+        "dice_other", "difference", ...}]}. Differences are this run minus the other.
 
     Raises:
         ValueError: the two runs do not hold the same patients with the same references, or a case twice.
@@ -104,6 +104,7 @@ def _judged(rows: Sequence[Mapping], metric) -> np.ndarray:
 def _case_difference(row: Mapping, other: Mapping) -> dict:
     return {
         "case": row["case"],
+        "patient": patient_of(row),
         "volume_reference_ml": row["volume_reference_ml"],
         "dice": row["dice"],
         "dice_other": other["dice"],
@@ -121,14 +122,25 @@ def _aligned(rows, other_rows, name: str, other_name: str) -> tuple[list[Mapping
             f"only in {name}: {_some(only_here)}; only in {other_name}: {_some(only_there)}"
         )
     for case, row in by_case.items():
-        volume, other_volume = row["volume_reference_ml"], others[case]["volume_reference_ml"]
-        if not np.isclose(volume, other_volume, rtol=0.01, atol=1e-6):
-            raise ValueError(
-                f"{case}: the reference measures {volume:.2f} ml in {name} and {other_volume:.2f} ml in {other_name}: "
-                "evaluate both against the same labels on the same grid"
-            )
+        _check_reference(row, others[case], name, other_name)
     order = sorted(by_case)
     return [by_case[case] for case in order], [others[case] for case in order]
+
+
+def _check_reference(row: Mapping, other: Mapping, name: str, other_name: str) -> None:
+    """By the hash of the mask where both rows have it, by the volume alone where one is of an older version."""
+    volume, other_volume = row["volume_reference_ml"], other["volume_reference_ml"]
+    if not np.isclose(volume, other_volume, rtol=0.01, atol=1e-6):
+        raise ValueError(
+            f"{row['case']}: the reference measures {volume:.2f} ml in {name} and {other_volume:.2f} ml in "
+            f"{other_name}: evaluate both against the same labels on the same grid"
+        )
+    digest, other_digest = row.get("reference_sha256"), other.get("reference_sha256")
+    if digest and other_digest and digest != other_digest:
+        raise ValueError(
+            f"{row['case']}: the reference ({volume:.2f} ml in {name}, {other_volume:.2f} ml in {other_name}) is "
+            "another mask, or lies on another grid: evaluate both against the same labels on the same grid"
+        )
 
 
 def _by_case(rows: Sequence[Mapping], name: str) -> dict[str, Mapping]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -19,16 +18,24 @@ from ..processes import process_pool
 from .case_metrics import case_metrics
 from .compare import compare_runs
 from .ends import END_LENGTH_MM
-from .masks import check_pair
+from .masks import check_pair, mask_sha256
 from .report import render_report
+from .run_folder import (
+    COMPARE_FILE,
+    PICTURE_FILE,
+    REPORT_FILE,
+    SUMMARY_FILE,
+    read_made_with,
+    read_notes,
+    remove_picture,
+    remove_results,
+    run_name,
+)
 from .statistics import RESAMPLES
 from .summary import summarise_run
 from .tables import METRICS_FILE, read_rows, write_rows, write_text
 from .volumes import case_name, load_case, patient_name
 
-SUMMARY_FILE, REPORT_FILE, COMPARE_FILE = "summary.json", "report.html", "compare.json"
-
-OVERLAY_FILE = "evaluation.png"
 # of the settings of masks, those with which another mask comes of the same network
 COMPARABLE_WITH = ("lesions", "test_time_flips")
 
@@ -51,17 +58,21 @@ def measure_case(
     Args and errors as in `CaseEvaluator.add`.
 
     Returns:
-        The row: `case`, `patient`, then the columns of `case_metrics`.
+        The row: `case`, `patient`, the columns of `case_metrics`, and `reference_sha256`, by which two runs know that
+        they were measured against the same mask.
     """
     case = case_name({"case": case})
     pred, label, spacing = check_pair(pred, label, spacing_mm, case)
     row = {"case": case, "patient": patient or case} | case_metrics(pred, label, spacing, case, end_length_mm)
-    if ct_hu is not None:
+    row["reference_sha256"] = mask_sha256(label)
+    if ct_hu is None:
+        remove_picture(output_dir, case)  # of an earlier run, whose mask it shows
+    else:
         verdict = "no reference target" if np.isnan(row["dice"]) else f"Dice {row['dice']:.3f}"
         title = f"{case}: {verdict}, reference {row['volume_reference_ml']:.1f} ml"
         masks = {"reference": label, "prediction": pred}
         pet = None if pet_suv is None else np.asarray(pet_suv)
-        save_overlay(Path(output_dir) / case / OVERLAY_FILE, np.asarray(ct_hu), pet, masks, spacing, title=title)
+        save_overlay(Path(output_dir) / case / PICTURE_FILE, np.asarray(ct_hu), pet, masks, spacing, title=title)
     return row
 
 
@@ -70,9 +81,11 @@ class CaseEvaluator:
 
     Args:
         output_dir: where metrics.csv, summary.json, report.html, `<case>/evaluation.png` and, with a comparison,
-            compare.json go.
+            compare.json go; those of an earlier run in it are taken away.
         name: of what is evaluated, shown in the report.
         note: a line for the report, such as the attribution of the data.
+        notes: what the figures must not be read without, such as cases that are missing: for the report and the
+            summary, and for whatever pools this run or is compared with it.
         compare: folder or metrics.csv of another evaluation of the same patients.
         end_length_mm: length of one end of the target along z.
         resamples: of the bootstrap.
@@ -96,9 +109,10 @@ class CaseEvaluator:
         seed: int = 0,
         report_cases: int = 12,
         made_with: Mapping | None = None,
+        notes: Sequence[str] = (),
     ):
         self.output_dir = Path(output_dir)
-        self.name, self.note = name, note
+        self.name, self.note, self.notes = name, note, list(notes)
         self.end_length_mm, self.resamples, self.seed = end_length_mm, resamples, seed
         self.report_cases = report_cases
         self.made_with = None if made_with is None else json_safe(made_with)
@@ -106,6 +120,7 @@ class CaseEvaluator:
         self._other_rows = read_rows(compare) if compare else None
         self._other_name = run_name(compare) if compare else ""
         self._other_made_with = read_made_with(compare) if compare else None
+        self._other_notes = read_notes(compare) if compare else []
 
     def add(
         self, case: str, pred, label, spacing_mm: Sequence[float], ct_hu=None, pet_suv=None, patient: str | None = None
@@ -142,7 +157,7 @@ class CaseEvaluator:
         """Write metrics.csv, summary.json, report.html and compare.json.
 
         Returns:
-            The summary (see `summary.summarise_run`), with `comparison` when there is one.
+            The summary (see `summary.summarise_run`), with `notes`, and `comparison` when there is one.
 
         Raises:
             ValueError: no case was added, or the other run holds different cases.
@@ -150,27 +165,33 @@ class CaseEvaluator:
         if not self.rows:
             raise ValueError(f"nothing to evaluate: no case was added for {self.output_dir}")
         rows = sorted(self.rows, key=lambda row: row["case"])
+        remove_results(self.output_dir, keep_pictures_of=[row["case"] for row in rows])
         write_rows(self.output_dir / METRICS_FILE, rows)  # first: the numbers survive a comparison that fails
         summary = summarise_run(rows, self.name, self.end_length_mm, self.resamples, self.seed)
+        summary["notes"] = self.notes
         if self.made_with is not None:
             summary["settings"]["made_with"] = self.made_with
-        note = self.note
+        shown = [self.note, *self.notes]
         if self._other_rows is not None:
-            comparison = compare_runs(
-                rows, self._other_rows, self.name, self._other_name, resamples=self.resamples, seed=self.seed
-            )
-            comparison["made_otherwise"] = different = self._made_otherwise()
-            if different:
-                warning = f"The masks of the two runs were made with other settings: {'; '.join(different)}."
-                logger.warning("%s", warning)
-                note = " ".join(filter(None, [note, warning]))
+            summary["comparison"] = comparison = self._compare(rows)
             write_json(self.output_dir / COMPARE_FILE, json_safe(comparison))
-            summary["comparison"] = comparison
+            shown += self._other_notes
+            if comparison["made_otherwise"]:
+                different = "; ".join(comparison["made_otherwise"])
+                shown.append(f"The masks of the two runs were made with other settings: {different}.")
+                logger.warning("%s", shown[-1])
         write_json(self.output_dir / SUMMARY_FILE, json_safe(summary))
-        pictures = {row["case"]: self.output_dir / row["case"] / OVERLAY_FILE for row in rows}
-        html = render_report(summary, rows, pictures, note, self.report_cases)
+        pictures = {row["case"]: self.output_dir / row["case"] / PICTURE_FILE for row in rows}
+        html = render_report(summary, rows, pictures, list(filter(None, shown)), self.report_cases)
         write_text(self.output_dir / REPORT_FILE, html)
         return summary
+
+    def _compare(self, rows: Sequence[Mapping]) -> dict:
+        comparison = compare_runs(
+            rows, self._other_rows, self.name, self._other_name, resamples=self.resamples, seed=self.seed
+        )
+        comparison["notes"] = [*(f"{self.name}: {note}" for note in self.notes), *self._other_notes]
+        return comparison | {"made_otherwise": self._made_otherwise()}
 
     def _made_otherwise(self) -> list[str]:
         """Settings of the masks in which the other run differs, where both say what theirs are."""
@@ -193,14 +214,6 @@ def read_other_run(compare: str | os.PathLike, cases: Sequence[str]) -> None:
         raise ValueError(f"compare: {run_name(compare)} holds other cases than those to be evaluated: {only}")
 
 
-def read_made_with(compare: str | os.PathLike) -> dict | None:
-    """Settings that the masks of another run were made with; None where it does not say."""
-    path = Path(compare)
-    summary = (path if path.is_dir() else path.parent) / SUMMARY_FILE
-    content = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
-    return content.get("settings", {}).get("made_with")
-
-
 def evaluate_predictions(
     cases: Sequence[Mapping], output_dir: str | os.PathLike, workers: int = 1, progress: bool = True, **settings
 ) -> dict:
@@ -209,12 +222,12 @@ def evaluate_predictions(
     Args:
         cases: one mapping per case: `label` and `pred`, optionally `ct` and `pet` for the picture, as paths or as
             arrays (X, Y, Z) in RAS with `spacing_mm`; `case` or `patient_id`, else the folder of the CT names it;
-            `patient` where a patient has several cases.
+            `patient` or, beside `case`, `patient_id` where a patient has several cases.
         output_dir: see `CaseEvaluator`.
         workers: processes that read, measure and draw.
         progress: show a bar.
         **settings: passed on to `CaseEvaluator` (name, note, compare, end_length_mm, resamples, seed,
-            report_cases, made_with).
+            report_cases, made_with, notes).
 
     Returns:
         The summary.
@@ -256,9 +269,3 @@ def _measure_from_source(case: Mapping, output_dir: str, end_length_mm: float) -
         end_length_mm,
         patient_name(case),
     )
-
-
-def run_name(run: str | os.PathLike) -> str:
-    """Name of the other run: its folder, not its path, which may hold a user's name."""
-    path = Path(run).resolve()
-    return path.name if path.is_dir() else path.parent.name

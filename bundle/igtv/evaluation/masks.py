@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
+
+from ..data.binary import inside_and_others
 
 # Voxels that share a face or an edge belong together: the rule of the autoPET challenges (18 neighbours).
 NEIGHBOURS = ndimage.generate_binary_structure(3, 2)
@@ -15,7 +18,7 @@ def as_binary_mask(mask, name: str) -> np.ndarray:
     """Turn a mask into a boolean array and refuse everything that is not one.
 
     Args:
-        mask: array-like of shape (X, Y, Z) with the values 0 and 1.
+        mask: array-like of shape (X, Y, Z) with the values 0 and 1, but for the rounding of a file's scale factor.
         name: what the mask is, for the error text ("prediction of STS_001").
 
     Returns:
@@ -31,11 +34,15 @@ def as_binary_mask(mask, name: str) -> np.ndarray:
         return array
     if array.size == 0:
         raise ValueError(f"{name} has no voxels (shape {array.shape})")
-    binary = array == 1
-    others = array[~binary & (array != 0)]
+    binary, others = inside_and_others(array)
     if others.size:
-        raise ValueError(f"{name} must hold only 0 and 1, but also holds {others[0]!r}: apply a threshold first")
+        raise ValueError(f"{name} must hold only 0 and 1, but also holds {others[0]:.7g}: apply a threshold first")
     return binary
+
+
+def mask_sha256(mask: np.ndarray) -> str:
+    """Hash of a boolean mask (X, Y, Z): its shape and which voxels are inside."""
+    return hashlib.sha256(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest()
 
 
 def check_pair(pred, label, spacing_mm: Sequence[float], case: str = "case") -> tuple[np.ndarray, np.ndarray, tuple]:
@@ -99,14 +106,28 @@ def slice_extent(mask: np.ndarray) -> tuple[int, int] | None:
     return (int(filled[0]), int(filled[-1])) if filled.size else None
 
 
+def number_lesions(mask: np.ndarray) -> np.ndarray:
+    """Connected parts (18 neighbours) of a mask as a map of their numbers, 1 for the largest; of equals the first one.
+
+    Args:
+        mask: (X, Y, Z), non-zero inside.
+
+    Returns:
+        Integers of the same shape, 0 outside.
+    """
+    mask = np.asarray(mask) != 0
+    box = bounding_box(mask)
+    if box is None:
+        return np.zeros(mask.shape, np.uint8)
+    parts, count = ndimage.label(mask[box], NEIGHBOURS)  # a tumour fills a thousandth of a thorax
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    order = np.zeros(count + 1, np.uint8 if count < 256 else np.int32)
+    order[1 + np.argsort(-sizes, kind="stable")] = np.arange(1, count + 1)
+    numbers = np.zeros(mask.shape, order.dtype)
+    numbers[box] = order[parts]
+    return numbers
+
+
 def largest_component(mask: np.ndarray) -> np.ndarray:
-    """Keep the largest connected component (18 neighbours) of a boolean mask (X, Y, Z); of equals the first one."""
-    (cropped,) = crop_to_foreground(mask)
-    components, count = ndimage.label(cropped, structure=NEIGHBOURS)
-    if count <= 1:
-        return mask.copy()
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    kept = np.zeros_like(mask)
-    kept[bounding_box(mask)] = components == sizes.argmax()
-    return kept
+    """Keep the largest connected component (18 neighbours) of a mask (X, Y, Z); of equals the first one."""
+    return number_lesions(mask) == 1

@@ -1,4 +1,4 @@
-"""Pictures of the report, as PNG inside the page; every point is a patient."""
+"""Pictures of the report, as PNG inside the page; every point is a patient, the mean of its cases."""
 
 from __future__ import annotations
 
@@ -13,9 +13,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
+from .patients import by_patient, patient_means
 from .tables import column
 
 BLUE, ORANGE, GREY = "#2a6fbb", "#d9822b", "#8a9099"
+# columns that the pictures of one run show
+SHOWN = (
+    "dice",
+    "volume_reference_ml",
+    "volume_prediction_ml",
+    "dice_superior_end",
+    "dice_central",
+    "dice_inferior_end",
+    "end_error_superior_mm",
+    "end_error_inferior_mm",
+)
 PICTURE_WIDTH = 1100  # pixels of an embedded overlay: readable, and a dozen of them still fit into a mail
 
 
@@ -31,19 +43,34 @@ def run_plots(rows: Sequence[Mapping]) -> list[tuple[str, str]]:
     rows = [row for row in rows if row["volume_reference_ml"] > 0]
     if not rows:
         return []
-    plots = (
-        ("Dice of every patient, worst first; the line is the mean.", _dice_bars),
-        ("Dice against the volume of the reference.", _dice_by_volume),
-        ("Predicted against reference volume; on the line they agree.", _volumes),
-        ("Dice of the superior end, the centre and the inferior end. Bars: medians.", _ends),
-        (
-            "Patients with 95 % of the reference covered when the prediction is grown by a margin. "
-            "Patients without any prediction are never covered.",
-            _margin_curve,
-        ),
-        ("End-slice error: above 0 the prediction reaches beyond the reference, below 0 it stops short.", _end_errors),
-    )
-    return [(caption, _picture(plot, rows)) for caption, plot in plots]
+    patients = _of_patients(rows, SHOWN)
+    return [
+        (caption, _picture(plot, drawn))
+        for caption, plot, drawn in (
+            ("Dice of every patient, worst first; the line is the mean.", _dice_bars, patients),
+            ("Dice against the volume of the reference.", _dice_by_volume, patients),
+            ("Predicted against reference volume; on the line they agree.", _volumes, patients),
+            ("Dice of the superior end, the centre and the inferior end. Bars: medians.", _ends, patients),
+            (
+                "Patients with 95 % of the reference covered when the prediction is grown by a margin; of a patient "
+                "with several cases the part of these. Cases without any prediction are never covered.",
+                _margin_curve,
+                rows,
+            ),
+            (
+                "End-slice error: above 0 the prediction reaches beyond the reference, below 0 it stops short.",
+                _end_errors,
+                patients,
+            ),
+        )
+    ]
+
+
+def _of_patients(rows: Sequence[Mapping], names: Sequence[str]) -> list[dict]:
+    """One row per patient: `patient`, and the means of these columns over its cases."""
+    means = {name: by_patient(rows, column(rows, name)) for name in names}
+    patients = next(iter(means.values()))
+    return [{"patient": patient} | {name: means[name][patient] for name in names} for patient in patients]
 
 
 def comparison_plots(comparison: Mapping) -> list[tuple[str, str]]:
@@ -51,23 +78,24 @@ def comparison_plots(comparison: Mapping) -> list[tuple[str, str]]:
     cases = [case for case in comparison["cases"] if not np.isnan(case["difference"])]
     if not cases:
         return []
+    patients = _of_patients(cases, ("dice", "dice_other", "difference"))
     name, other = comparison["name"], comparison["other_name"]
 
-    def scatter(axes, cases):
+    def scatter(axes, patients):
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
-        axes.scatter(column(cases, "dice_other"), column(cases, "dice"), color=BLUE, s=22)
+        axes.scatter(column(patients, "dice_other"), column(patients, "dice"), color=BLUE, s=22)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"Dice, {other}", ylabel=f"Dice, {name}", aspect="equal")
 
-    def bars(axes, cases):
-        difference = np.sort(column(cases, "difference"))
-        axes.bar(range(len(cases)), difference, color=np.where(difference >= 0, BLUE, ORANGE))
+    def bars(axes, patients):
+        difference = np.sort(column(patients, "difference"))
+        axes.bar(range(len(patients)), difference, color=np.where(difference >= 0, BLUE, ORANGE))
         axes.axhline(0, color=GREY, linewidth=1)
         axes.axhline(difference.mean(), color="black", linewidth=1, linestyle="--")
         axes.set(xlabel="patients, sorted", ylabel="difference of Dice", xticks=[])
 
     return [
-        (f"Dice of every patient in both runs; above the line {name} is better.", _picture(scatter, cases)),
-        (f"Dice of {name} minus {other}, patient by patient; dashed: the mean.", _picture(bars, cases)),
+        (f"Dice of every patient in both runs; above the line {name} is better.", _picture(scatter, patients)),
+        (f"Dice of {name} minus {other}, patient by patient; dashed: the mean.", _picture(bars, patients)),
     ]
 
 
@@ -104,7 +132,7 @@ def _dice_bars(axes, rows) -> None:
     axes.axhline(dice.mean(), color="black", linewidth=1, linestyle="--")
     axes.set(ylim=(0, 1), ylabel="Dice", xlabel="patients, worst first", xticks=[])
     if len(rows) <= 40:
-        axes.set_xticks(range(len(rows)), [row["case"] for row in rows], rotation=90, fontsize=6)
+        axes.set_xticks(range(len(rows)), [row["patient"] for row in rows], rotation=90, fontsize=6)
 
 
 def _dice_by_volume(axes, rows) -> None:
@@ -162,6 +190,6 @@ def _margin_curve(axes, rows) -> None:
     defined = np.sort(margins[~np.isnan(margins)])
     longest = max(defined.max() if len(defined) else 0.0, 5.0)
     steps = np.concatenate([[0.0], defined, [longest * 1.05]])
-    covered = [100.0 * np.sum(defined <= step) / len(margins) for step in steps]
+    covered = [100.0 * np.mean(patient_means(rows, (margins <= step).astype(float))) for step in steps]
     axes.step(steps, covered, where="post", color=BLUE)
     axes.set(ylim=(0, 102), xlim=(0, None), xlabel="margin [mm]", ylabel="patients covered [%]")

@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from .evaluate import COMPARABLE_WITH, CaseEvaluator, read_made_with, run_name
+from ..configuration.words import words
+from .evaluate import COMPARABLE_WITH, CaseEvaluator
 from .patients import patient_of
+from .run_folder import read_made_with, read_notes, run_name
 from .tables import read_rows
 
 
-def pool_evaluations(runs: Sequence[str | Path], output_dir: str | Path, **settings) -> dict:
+def pool_evaluations(runs: str | Sequence[str | Path], output_dir: str | Path, **settings) -> dict:
     """Write metrics.csv, summary.json and report.html over the patients of several evaluations.
 
+    What a run warns of (`notes` in its summary) stands in the joint report and summary too, with the run's name.
+
     Args:
-        runs: folders (or metrics.csv) of the evaluations.
+        runs: folders (or metrics.csv) of the evaluations, or one of them as it is.
         output_dir: folder of the joint evaluation.
         **settings: passed on to `CaseEvaluator`.
 
@@ -23,9 +27,11 @@ def pool_evaluations(runs: Sequence[str | Path], output_dir: str | Path, **setti
         FileNotFoundError: a run is missing.
         ValueError: no runs, a patient is in two of them, or their masks were made with other settings.
     """
+    runs = words(runs)
     if not runs:
         raise ValueError("nothing to pool: give --runs \"['folder of fold 0','folder of fold 1',...]\"")
-    evaluator = CaseEvaluator(output_dir, made_with=_made_with(runs), **settings)
+    notes = [note for run in runs for note in read_notes(run)]
+    evaluator = CaseEvaluator(output_dir, made_with=_made_with(runs), notes=notes, **settings)
     pooled: dict[str, str] = {}
     for run in runs:
         rows = read_rows(run)

@@ -36,7 +36,7 @@ def render_report(
     summary: Mapping,
     rows: Sequence[Mapping],
     pictures: Mapping[str, Path],
-    note: str = "",
+    notes: Sequence[str] = (),
     report_cases: int = 12,
 ) -> str:
     """Build the page.
@@ -45,7 +45,7 @@ def render_report(
         summary: of the run (`summary.summarise_run`), with `comparison` when there is one.
         rows: one row per case.
         pictures: overlay of each case; files that are not there are left out.
-        note: a line of the caller's, such as the attribution of the data.
+        notes: lines for the head of the page, such as the attribution of the data.
         report_cases: pictures to embed, worst cases first.
 
     Returns:
@@ -66,7 +66,7 @@ def render_report(
         stratum_metrics=STRATUM_METRICS,
         case_columns=CASE_COLUMNS,
         rows=ordered,
-        note=note,
+        notes=notes,
         plots=run_plots(rows),
         shown=shown,
         n_without_picture=len(rows) - len(shown),

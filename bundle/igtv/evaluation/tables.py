@@ -14,7 +14,7 @@ from ..files import replacing
 
 NAN = float("nan")
 METRICS_FILE = "metrics.csv"
-TEXT_COLUMNS = ("case", "patient")
+TEXT_COLUMNS = ("case", "patient", "reference_sha256")
 
 
 def write_text(path: str | os.PathLike, text: str) -> Path:
@@ -25,9 +25,9 @@ def write_text(path: str | os.PathLike, text: str) -> Path:
 
 
 def write_rows(path: str | os.PathLike, rows: Sequence[Mapping]) -> Path:
-    """Write rows of equal columns as CSV; a metric that is not defined (NaN) is an empty cell."""
+    """Write rows as CSV; a metric that is not defined (NaN), or that a row lacks, is an empty cell."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         for row in rows:
             writer.writerow({name: "" if _is_nan(value) else value for name, value in row.items()})
@@ -44,7 +44,7 @@ def read_rows(run: str | os.PathLike) -> list[dict]:
     path = Path(run)
     path = path / METRICS_FILE if path.is_dir() else path
     if not path.is_file():
-        raise FileNotFoundError(f"no evaluation to compare with: {path} (give its folder or its {METRICS_FILE})")
+        raise FileNotFoundError(f"no evaluation at {path}: give its folder or its {METRICS_FILE}")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"case", "dice"} <= set(rows[0]):

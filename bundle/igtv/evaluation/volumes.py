@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import ResampleToMatch
 
 from ..data.case_names import check_case_name
-from ..data.grids import GRID_TOLERANCE_MM, grid_distance_mm
+from ..data.grids import same_grid
 
 OUTSIDE = {"ct": "border", "pet": "zeros"}  # what lies where a volume ends earlier than the reference's grid
 
@@ -36,8 +36,8 @@ def case_name(case: Mapping) -> str:
 
 
 def patient_name(case: Mapping) -> str:
-    """Patient of a case: its `patient`; a case that names none is a patient of its own (see `case_name`)."""
-    return str(case.get("patient") or case_name(case))
+    """Patient of a case: its `patient` or `patient_id`; a case that names none is a patient of its own."""
+    return str(case.get("patient") or case.get("patient_id") or case_name(case))
 
 
 def load_volume(path: str | os.PathLike, case: str, what: str) -> MetaTensor:
@@ -96,13 +96,8 @@ def _is_path(source) -> bool:
     return isinstance(source, str | os.PathLike)
 
 
-def _same_grid(volume: MetaTensor, grid: MetaTensor) -> bool:
-    affines = (tensor.affine.numpy() for tensor in (volume, grid))
-    return volume.shape == grid.shape and grid_distance_mm(tuple(grid.shape[1:]), *affines) <= GRID_TOLERANCE_MM
-
-
 def _on_grid(volume: MetaTensor, grid: MetaTensor | None, name: str, key: str) -> np.ndarray:
-    if grid is None or _same_grid(volume, grid):
+    if grid is None or same_grid(volume.shape[1:], volume.affine.numpy(), grid.shape[1:], grid.affine.numpy()):
         return volume[0].numpy()
     if key == "pred":
         raise ValueError(

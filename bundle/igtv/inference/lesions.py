@@ -1,4 +1,4 @@
-"""Separate lesions of a mask: numbered by size, chosen by the user, measured for the list to choose from."""
+"""Separate lesions of a mask: chosen by the user, measured for the list to choose from."""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import partial
@@ -11,32 +11,10 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
 
-from ..evaluation.masks import NEIGHBOURS, bounding_box
+from ..evaluation.masks import number_lesions
 from .avidity import most_avid
 
 LISTED = 20  # lesions in a table; crumbs beyond them help nobody to choose
-
-
-def number_lesions(mask: np.ndarray) -> np.ndarray:
-    """Connected parts of a mask as a map of their numbers, 1 for the largest; of equals the first comes first.
-
-    Args:
-        mask: (X, Y, Z), non-zero inside.
-
-    Returns:
-        Integers of the same shape, 0 outside.
-    """
-    mask = np.asarray(mask) != 0
-    box = bounding_box(mask)
-    if box is None:
-        return np.zeros(mask.shape, np.uint8)
-    parts, count = ndimage.label(mask[box], NEIGHBOURS)  # a tumour fills a thousandth of a thorax
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-    order = np.zeros(count + 1, np.uint8 if count < 256 else np.int32)
-    order[1 + np.argsort(-sizes, kind="stable")] = np.arange(1, count + 1)
-    numbers = np.zeros(mask.shape, order.dtype)
-    numbers[box] = order[parts]
-    return numbers
 
 
 def chosen_lesions(

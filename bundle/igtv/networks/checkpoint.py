@@ -78,7 +78,8 @@ def load_weights(network: nn.Module, path: str | Path, allow_partial: bool = Fal
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no checkpoint, or it fits only in part (or, with `allow_partial`, not at all).
+        ValueError: the file is no checkpoint, it fits only in part (or, with `allow_partial`, not at all), or a weight
+            is NaN or infinite: some ways of computing hide that and give masks that look like any other.
     """
     path = Path(path)
     weights = read_weights(path)
@@ -95,6 +96,11 @@ def load_weights(network: nn.Module, path: str | Path, allow_partial: bool = Fal
             report.mismatched.append(f"{name} {tuple(value.shape)} in the file, {tuple(own[name].shape)} here")
         elif name in chosen:
             raise ValueError(f"{path}: two entries of the file stand for {name}; it mixes several networks")
+        elif value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(
+                f"{path}: {foreign} holds NaN or infinite numbers, so the training went wrong or the file is damaged; "
+                "take the weights of an earlier epoch, or train again with a lower learning_rate"
+            )
         else:
             chosen[name] = value
             report.loaded.append(name)

@@ -41,12 +41,22 @@ SIZES: dict[str, NetworkSize] = {
 }
 
 
+# architectures of configs/baselines, whose cards call them a variant too
+CNNS = ("segresnet", "dynunet")
+
+
 def network_size(variant: str) -> NetworkSize:
     """Return the numbers of a size by name.
 
     Raises:
         ValueError: the name is not one of `SIZES`.
     """
+    if variant in CNNS:
+        raise ValueError(
+            f"variant {variant!r} is a CNN and no size of this network: to evaluate or train it give "
+            f"configs/baselines/{variant}.json after train.json (and before evaluate.json); inference and the server "
+            "run this network alone"
+        )
     if variant not in SIZES:
         raise ValueError(f"variant {variant!r} does not exist; choose one of {', '.join(SIZES)}")
     return SIZES[variant]

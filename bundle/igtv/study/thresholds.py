@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..evaluation.masks import NEIGHBOURS, crop_to_foreground
-from ..evaluation.overlap import dice
+from ..evaluation.masks import NEIGHBOURS
+from ..evaluation.rule_choice import mean_dice_by_rule
 from ..inference.avidity import most_avid
 from ..inference.lesions import number_lesions
 
@@ -104,13 +104,6 @@ def choose_rule(
 def _choose(make: Callable, cases: Iterable[tuple], suv: Sequence[float], fractions: Sequence[float]) -> tuple:
     """The rule of kind `make` with the highest mean Dice, and that mean; cases: (reference, arguments of `mask`)."""
     tried = [make("suv", float(value)) for value in suv] + [make("fraction", float(value)) for value in fractions]
-    table = [
-        [dice(*crop_to_foreground(rule.mask(*images), label)) for rule in tried]
-        for label, images in cases
-        if label.any()
-    ]
-    if not table:
-        raise ValueError("no labelled case with a target: the threshold cannot be chosen")
-    means = np.mean(table, axis=0)
+    means = mean_dice_by_rule([rule.mask for rule in tried], cases)
     best = int(means.argmax())
     return tried[best], float(means[best])

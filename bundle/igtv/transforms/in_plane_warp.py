@@ -9,6 +9,8 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from torch.nn import functional
 
+from .ranges import checked_range
+
 ELASTIC_NODES = 5
 
 
@@ -50,11 +52,9 @@ class RandInPlaneWarpd(RandomizableTransform, MapTransform):
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, prob)
-        if len(scale_range) != 2 or not 0 < scale_range[0] <= scale_range[1]:
-            raise ValueError(f"scale_range={tuple(scale_range)} must be two factors above 0, the smaller one first")
         self.label_keys = tuple(label_keys)
         self.rotation_deg = rotation_deg
-        self.scale_range = tuple(scale_range)
+        self.scale_range = checked_range(scale_range, "scale_range", "zoom_range", above=0)
         self.shear = shear
         self.flip_prob = flip_prob
         self.elastic_prob = elastic_prob

@@ -13,6 +13,8 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from torch.nn import functional
 
+from .ranges import checked_range
+
 CT_CHANNEL = 0
 PET_CHANNEL = 1
 
@@ -62,6 +64,9 @@ class RandCtIntensityd(_RandChanneld):
         noise_std: upper bound of the standard deviation of white noise, drawn evenly from 0.
         lower, upper: the range, values beyond it are cut.
         allow_missing_keys: leave keys out that are not there.
+
+    Raises:
+        ValueError: a range that is none, of values that are not above 0.
     """
 
     channel = CT_CHANNEL
@@ -81,7 +86,7 @@ class RandCtIntensityd(_RandChanneld):
         super().__init__(keys, prob, lower, upper, allow_missing_keys)
         self.max_gain = gain
         self.max_offset = offset
-        self.gamma_range = tuple(gamma_range)
+        self.gamma_range = checked_range(gamma_range, "gamma_range", above=0)
         self.max_noise_std = noise_std
 
     def randomize(self, num_slices: int) -> None:
@@ -113,6 +118,9 @@ class RandPetIntensityd(_RandChanneld):
             grows with the square root of the SUV, as counts do.
         lower, upper: the range, values beyond it are cut.
         allow_missing_keys: leave keys out that are not there.
+
+    Raises:
+        ValueError: a range that is none, of values that are not above 0.
     """
 
     channel = PET_CHANNEL
@@ -130,8 +138,8 @@ class RandPetIntensityd(_RandChanneld):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, lower, upper, allow_missing_keys)
-        self.scale_range = tuple(scale_range)
-        self.gamma_range = tuple(gamma_range)
+        self.scale_range = checked_range(scale_range, "scale_range", "suv_scale_range", above=0)
+        self.gamma_range = checked_range(gamma_range, "gamma_range", above=0)
         self.max_blur_sigma_px = blur_sigma_px
         self.max_noise_std = noise_std
 
@@ -160,6 +168,9 @@ class RandPetSliceAttenuationd(_RandChanneld):
         factor_range: factor on its SUV, from-to; 0 removes its signal.
         lower, upper: the range.
         allow_missing_keys: leave keys out that are not there.
+
+    Raises:
+        ValueError: a range that is none.
     """
 
     channel = PET_CHANNEL
@@ -174,7 +185,7 @@ class RandPetSliceAttenuationd(_RandChanneld):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, lower, upper, allow_missing_keys)
-        self.factor_range = tuple(factor_range)
+        self.factor_range = checked_range(factor_range, "factor_range")
 
     def randomize(self, num_slices: int) -> None:
         super().randomize(None)

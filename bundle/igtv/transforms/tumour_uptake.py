@@ -11,6 +11,7 @@ from monai.transforms import MapTransform, RandomizableTransform
 from torch.nn import functional
 
 from .intensity import PET_CHANNEL, blur_in_plane
+from .ranges import checked_range
 
 
 class RandTumourUptaked(RandomizableTransform, MapTransform):
@@ -44,10 +45,8 @@ class RandTumourUptaked(RandomizableTransform, MapTransform):
     ) -> None:
         MapTransform.__init__(self, [image_key, label_key])
         RandomizableTransform.__init__(self, prob)
-        if not factor_range[0] <= factor_range[1]:
-            raise ValueError(f"factor_range={tuple(factor_range)} must name the smaller factor first")
         self.image_key, self.label_key = image_key, label_key
-        self.factor_range = tuple(factor_range)
+        self.factor_range = checked_range(factor_range, "factor_range", "uptake_factor_range")
         self.ring_px = ring_px
         self.edge_sigma_px = edge_sigma_px
         self.lower, self.upper = lower, upper
