@@ -121,6 +121,8 @@ def _make_repeatable(one: Dataset, version: LabelVersion) -> None:
                 setattr(one, f"{what}{kind}", text)
     one.SeriesInstanceUID, one.SOPInstanceUID = uid("series"), uid("object")
     one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
+    # of the UID that was drawn by chance, which may have been shorter; whoever writes the object counts anew
+    one.file_meta.FileMetaInformationGroupLength = 0
     for segment in one.get("SegmentSequence") or ():
         segment.TrackingUID = uid(f"segment {segment.SegmentNumber}")
     for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
