@@ -2,7 +2,6 @@
 
 import io
 import logging
-import time
 import zipfile
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,11 +20,11 @@ from lib.labels.errors import LabelRefused
 from lib.labels.grids import read_grid
 from lib.labels.intake import CheckedLabel, check_label_file, check_proposal_file
 from lib.labels.label_store import SUFFIX, LabelStore, LabelVersion
-from lib.labels.mask_file import write_mask
 
 from .errors import UnknownImage
 from .image_id import PET_SUFFIX, is_image_id
 from .info_file import InfoFile
+from .proposal_store import Proposal, ProposalStore
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +49,8 @@ class PairedDatastore(Datastore):
         self.data_dir = Path(data_dir)
         self.label_names = tuple(label_names)
         self.labels = LabelStore(self.data_dir / "labels")
-        self.proposals_dir = self.data_dir / "labels" / PROPOSAL
-        self.proposals_dir.mkdir(parents=True, exist_ok=True)
         self.infos = InfoFile(self.data_dir / "datastore_v2.json")
+        self.proposals = ProposalStore(self.data_dir / "labels" / PROPOSAL, self.infos)
         self.recovered = [*self.labels.recover(), *self.infos.recover()]
 
     # what a subclass knows
@@ -185,7 +183,7 @@ class PairedDatastore(Datastore):
         with self._noting_refusals("proposal", case, path, who):
             checked = check_proposal_file(path, grid, self.label_names, params.get("label_info"))
         name, _, version = str(params.get("model") or "unknown").partition("@")
-        self._keep_proposal(case, checked.mask, {"model": name, "version": version, **who})
+        self.proposals.keep(case, checked.mask, {"model": name, "version": version, **who})
         event = {"event": "proposal", "outcome": "stored", "case": case, "received_sha256": file_sha256(path), **who}
         self.labels.note(event)
 
@@ -217,18 +215,16 @@ class PairedDatastore(Datastore):
         mask = sitk.Cast(sitk.ReadImage(str(path)), sitk.sitkUInt8)
         if grid == "pet":
             mask = resampled(mask, read_grid(self.label_grid_path(case)))
-        self._keep_proposal(_proposal_name(case, grid), mask, {"model": str(model), "version": str(version)})
+        self.proposals.keep(case, mask, {"model": str(model), "version": str(version)}, grid)
 
-    def proposal(self, case: str, grid: str = "ct") -> tuple[Path, dict[str, Any]] | None:
+    def proposal(self, case: str, grid: str = "ct") -> Proposal | None:
         """The newest proposal for a case, which lies on the CT's grid, and what is known about it.
 
         Args:
             case: id of the case.
             grid: on which the viewer was given it, "ct" or "pet".
         """
-        name = _proposal_name(case, grid)
-        path = self.proposals_dir / f"{name}{SUFFIX}"
-        return (path, self.infos.entry("proposals", name)) if path.is_file() else None
+        return self.proposals.find(case, grid)
 
     def final_labels(self) -> list[dict[str, Any]]:
         """What the learning loop trains on; the files stay as they are whatever is submitted meanwhile.
@@ -257,16 +253,6 @@ class PairedDatastore(Datastore):
         """Labelled cases that are there, but of which it is not known yet whether they are cases; none in a folder."""
         return []
 
-    def _proposals(self, case: str) -> list[tuple[Path, dict[str, Any]]]:
-        """What viewers were given on the CT's grid, and on the PET's."""
-        return [found for grid in ("ct", "pet") if (found := self.proposal(case, grid)) is not None]
-
-    def _keep_proposal(self, name: str, mask: sitk.Image, note: Mapping[str, str]) -> None:
-        with durable_file(self.proposals_dir / f"{name}{SUFFIX}") as temporary:
-            write_mask(mask, temporary)
-        entry = {**note, "ts": int(time.time())}
-        self.infos.change(lambda content: content["proposals"].__setitem__(name, entry))
-
     def _edits(self, case: str, checked: CheckedLabel) -> dict[str, Any]:
         """What the kept proposal has to do with a label: its model counts as the label's only if it was drawn from it.
 
@@ -277,7 +263,7 @@ class PairedDatastore(Datastore):
             `edit_dice` and `proposed_by` (whose proposal the Dice is with; None without one), `model` (name and
             version of what the label was drawn from; None for a label drawn by hand, as far as one can tell).
         """
-        beside = [(compare(path, checked.mask), note) for path, note in self._proposals(case)]
+        beside = [(compare(path, checked.mask), note) for path, note in self.proposals.of_case(case)]
         if not beside:
             return {"model": None, "edit_dice": None, "proposed_by": None}
         edits, note = max(beside, key=lambda one: (one[0].outline_kept, one[0].dice or 0.0))
@@ -289,7 +275,7 @@ class PairedDatastore(Datastore):
         """The model that a client names; of one named without version that of its proposal here, if there is one."""
         name, _, version = text.partition("@")
         if not version:
-            notes = [note for _, note in self._proposals(case) if note.get("model") == name]
+            notes = [note for _, note in self.proposals.of_case(case) if note.get("model") == name]
             version = str(max(notes, key=lambda note: note.get("ts", 0), default={}).get("version") or "")
         return {"name": name, "version": version} if name else None
 
@@ -346,7 +332,7 @@ class PairedDatastore(Datastore):
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
         case, _ = self.resolve(label_id)
         if _tag(label_tag) == PROPOSAL:
-            path = self.proposals_dir / f"{case}{SUFFIX}"
+            path = self.proposals.path(case)
             return str(path) if path.is_file() else ""
         return str(self.labels.final_path(case) or "")
 
@@ -364,7 +350,7 @@ class PairedDatastore(Datastore):
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         case, _ = self.resolve(label_id)
         if _tag(label_tag) == PROPOSAL:
-            return self.infos.entry("proposals", case)
+            return self.proposals.note(case)
         version = self.labels.current(case)
         return dict(version.event) if version else {}
 
@@ -372,7 +358,7 @@ class PairedDatastore(Datastore):
         case, _ = self.resolve(label_id)
         if _tag(label_tag) == FINAL:
             raise LabelRefused("what is known of a final label is in the audit trail, which cannot be changed")
-        self.infos.change(lambda content: content["proposals"].setdefault(case, {}).update(info))
+        self.proposals.add_note(case, info)
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
         """What a client sends: under the tag "final" a label, under "original" a proposal; nothing learns from that."""
@@ -385,9 +371,7 @@ class PairedDatastore(Datastore):
     def remove_label(self, label_id: str, label_tag: str) -> None:
         case, _ = self.resolve(label_id)
         if _tag(label_tag) == PROPOSAL:
-            for name in (_proposal_name(case, grid) for grid in ("ct", "pet")):
-                (self.proposals_dir / f"{name}{SUFFIX}").unlink(missing_ok=True)
-                self.infos.change(lambda content, name=name: content["proposals"].pop(name, None))
+            self.proposals.remove(case)
         else:
             self.labels.withdraw(case, {"user": "not logged in"})
 
@@ -423,7 +407,7 @@ class PairedDatastore(Datastore):
     def status(self) -> dict[str, Any]:
         cases = set(self.case_ids())
         labelled = [case for case in self.labels.all_current() if case in cases]
-        proposed = [case for case in cases if (self.proposals_dir / f"{case}{SUFFIX}").is_file()]
+        proposed = [case for case in cases if self.proposals.path(case).is_file()]
         tags = {FINAL: len(labelled), PROPOSAL: len(proposed)}
         return {
             "total": len(cases),
@@ -437,14 +421,10 @@ class PairedDatastore(Datastore):
         objects = {}
         for case in self.case_ids():
             labels = {FINAL: {"ext": SUFFIX, "info": dict(current[case].event)}} if case in current else {}
-            if (self.proposals_dir / f"{case}{SUFFIX}").is_file():
+            if self.proposals.path(case).is_file():
                 labels[PROPOSAL] = {"ext": SUFFIX, "info": content["proposals"].get(case, {})}
             objects[case] = {"image": {"ext": SUFFIX, "info": content["images"].get(case, {})}, "labels": labels}
         return {"name": self.name(), "description": self.description(), "objects": objects}
-
-
-def _proposal_name(case: str, grid: str) -> str:
-    return f"{case}{PET_SUFFIX}" if grid == "pet" else case
 
 
 def _tag(tag: object) -> str:

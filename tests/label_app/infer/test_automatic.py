@@ -149,7 +149,7 @@ def test_a_disk_too_full_for_the_proposal_keeps_nobody_from_the_mask(app, monkey
     for image in ("RAS", "RAS__pet"):
         path, _ = infer(app, "igtv", image)  # NIfTI, which nibabel writes
         assert nib.load(path).get_fdata().any()
-    folder = app.datastore().proposals_dir
+    folder = app.datastore().proposals.folder
     assert [file.name for file in folder.iterdir()] == ["RAS.nii.gz"]
     assert (folder / "RAS.nii.gz").read_bytes() == before
 
