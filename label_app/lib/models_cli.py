@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from igtv.learning.current_pointer import CURRENT_FILE
 from igtv.learning.model_version import ModelVersion, version_name
-from igtv.learning.registry import CURRENT_FILE, ModelRegistry
+from igtv.learning.registry import ModelRegistry
 
 from lib.paths import data_folders
 

@@ -15,6 +15,7 @@ import pytest
 from igtv.inference.case_segmenter import CaseSegmenter
 from igtv.learning import cycle, work
 from igtv.learning.bound_process import start_bound, stop_bound
+from igtv.learning.current_pointer import CurrentPointer
 from igtv.learning.cycle import CycleFailed, CycleStopped, cycle_folder, is_under_way
 from igtv.learning.gate import GateRule
 from igtv.learning.progress import ProgressFile, read_progress
@@ -406,7 +407,7 @@ def test_a_cycle_first_finishes_what_a_crash_left(
     """Version 2 was accepted, but the pointer was never set; the candidate is measured against it, not against 1."""
     version = registry.add(weak_model, {"parent": 1, "data": []})
     with monkeypatch.context() as patched:
-        patched.setattr(registry, "_point_to", lambda *_: None)
+        patched.setattr(CurrentPointer, "point_to", lambda *_: None)
         registry.accept(version, {"reasons": []})
     assert registry.current().number == 1
     training_ends_with(good_model)

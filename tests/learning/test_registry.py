@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from igtv.files import file_sha256
-from igtv.learning import registry as registry_module
+from igtv.learning import current_pointer
+from igtv.learning.current_pointer import CurrentPointer
 from igtv.learning.registry import AnotherCurrent, ModelRegistry
+from igtv.learning.version_files import VersionFiles
 from igtv.training.starting_weights import read_starting_weights
 
 
@@ -37,14 +39,14 @@ def test_seeding_twice_changes_nothing(registry, weak_model):
     assert registry.current().sha256 == file_sha256(weak_model)
 
 
-@pytest.mark.parametrize("step", ["_decide", "_point_to"])
+@pytest.mark.parametrize("step", ["decide", "point_to"])
 def test_a_seed_that_a_full_disk_ended_is_finished_at_the_next_start(step, weak_model, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     made = ModelRegistry(tmp_path / "models")
     with monkeypatch.context() as patched:
-        patched.setattr(made, step, full)
+        patched.setattr({"decide": VersionFiles, "point_to": CurrentPointer}[step], step, full)
         with pytest.raises(OSError, match="No space"):
             made.seed(weak_model, "shipped")
     assert [version.number for version in made.versions()] == [1] and not made.current_path.exists()
@@ -212,9 +214,9 @@ def crash_in(monkeypatch):
                 raise Crash
             return write(path, *_)
 
-        write = registry_module.write_json_durably
+        write = current_pointer.write_json_durably
         with monkeypatch.context() as patched:
-            patched.setattr(registry_module, {"history": "append_line", "pointer": "write_json_durably"}[step], crash)
+            patched.setattr(current_pointer, {"history": "append_line", "pointer": "write_json_durably"}[step], crash)
             with pytest.raises(Crash):
                 call()
 
