@@ -29,7 +29,7 @@ class Waiting:
     Attributes:
         free: with nobody.
         mine: with this annotator, the one given longest ago first.
-        held_out: of patients that no training sees, labelled or not.
+        held_out: of patients that no training sees; for `diverse` the labelled ones too.
         unusable: {case: why no model can segment it}.
         known: scores of cases by the current model.
         taken: labelled or given out; `diverse` keeps away from those that a training learns from.
@@ -97,10 +97,12 @@ class NextCase(Strategy):
         self.given_out.forget(labelled)
         mine = self.given_out.with_me(annotator, unlabelled)
         others = self.given_out.with_others(annotator, unlabelled)
+        # `diverse` alone looks at what was labelled; telling whose cases they are may take a PACS its time
+        asked = [*labelled, *unlabelled] if self.name == "diverse" else unlabelled
         return Waiting(
             free=[case for case in unlabelled if case not in others and case not in mine],
             mine=mine,
-            held_out=self.held_out.among([*labelled, *unlabelled], datastore),
+            held_out=self.held_out.among(asked, datastore),
             unusable=dict(self.scorer.problems),
             known=known,
             taken={*labelled, *mine, *others},
