@@ -149,6 +149,21 @@ def test_nothing_of_an_earlier_mask_stays_beside_a_new_one(tmp_path):
     assert left == ["manifest.json", "pred.nii.gz"]
 
 
+def test_a_corrected_mask_is_kept_when_its_case_is_segmented_once_more(tmp_path):
+    case = make_case(tmp_path / "data", "P1")
+    folder = tmp_path / "out" / "P1"
+
+    def segment():
+        evaluate([case], CaseWriter(tmp_path / "out", [case], ("mask",), progress=False))
+
+    segment()
+    proposed = nib.load(folder / "pred.nii.gz").get_fdata()
+    nib.save(nib.Nifti1Image(np.ones(SHAPE, np.uint8), nib.load(case["ct"]).affine), folder / "pred.nii.gz")
+    segment()
+    assert nib.load(folder / "pred_corrected.nii.gz").get_fdata().all()
+    np.testing.assert_array_equal(nib.load(folder / "pred.nii.gz").get_fdata(), proposed)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

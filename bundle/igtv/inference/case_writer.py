@@ -18,10 +18,11 @@ from ..files import file_sha256, replacing
 from ..networks.model_card import DISCLAIMER
 from .case_evaluator import failure_text
 from .case_measures import measure
+from .corrections import keep_corrections
 from .ct_grid import in_ras_order, on_ct_grid, pet_on_ct_grid, save_on_ct_grid
 from .dicom_export import DicomExport
 from .lesions import lesion_table
-from .manifest import MODEL_MASKS, bundle_version, model_entry, run_manifest, write_manifest
+from .manifest import CASE_MANIFEST, MODEL_MASKS, bundle_version, model_entry, run_manifest, write_manifest
 from .overlay import save_overlay
 
 OUTPUTS = ("mask", "overlay", "probability", "uncertainty")
@@ -144,6 +145,8 @@ class CaseWriter:
     def write(self, case: str, output: Mapping[str, Any], started: float | None = None) -> dict[str, Any]:
         """Write all files of one case; returns its row of the summary.
 
+        A mask of an earlier run that somebody corrected since is kept under another name, see `keep_corrections`.
+
         Args:
             case: name of the case, one of `cases`.
             output: `pred` and, when there are any, `lesions`, `probability` and `uncertainty`, each (1, X, Y, Z) on the
@@ -164,8 +167,9 @@ class CaseWriter:
         ]
         maps = {name: on_ct_grid(output[name], ct, case, name) for name in MAPS if name in wanted}
         folder = self.output_dir / case
+        keep_corrections(folder)
         # the manifest is written last: a folder with it is complete; maps and picture of another mask must not stay
-        for name in ("manifest.json", OVERLAY_FILE, *(f"{key}.nii.gz" for key in MAPS)):
+        for name in (CASE_MANIFEST, OVERLAY_FILE, *(f"{key}.nii.gz" for key in MAPS)):
             (folder / name).unlink(missing_ok=True)
         save_on_ct_grid(folder / "pred.nii.gz", mask.astype(np.uint8), ct)
         for name, volume in maps.items():
@@ -176,7 +180,7 @@ class CaseWriter:
             self._draw(folder / OVERLAY_FILE, case, ct, pet, mask, maps.get("probability"))
         row.update(self._export(folder, case, source))
         row["seconds"] = None if started is None else round(time.perf_counter() - started, 2)
-        write_manifest(folder / "manifest.json", self._manifest(case, source, row, folder))
+        write_manifest(folder / CASE_MANIFEST, self._manifest(case, source, row, folder))
         return row
 
     def _list_lesions(self, folder: Path, output: Mapping[str, Any], case: str, mask, pet, ct) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ..scan import backend_report
 
 METADATA = Path(__file__).resolve().parents[2] / "configs" / "metadata.json"
 ENDS_BYTES = 65536
+CASE_MANIFEST = "manifest.json"  # of a case, beside its masks
 MODEL_MASKS = ("pred.nii.gz", "lesions.nii.gz")  # of a case; its manifest has their SHA-256: people correct them
 
 
