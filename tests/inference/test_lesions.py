@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from igtv.evaluation.lesions import lesion_metrics
-from igtv.inference.lesions import ChooseLesionsd, chosen_lesions, lesion_table, number_lesions
+from igtv.inference.lesions import ChooseLesionsd, chosen_lesions, lesion_rule, lesion_table, number_lesions
 from monai.data import MetaTensor
 
 AFFINE = np.array([[2.0, 0, 0, -10], [0, 2.0, 0, 5], [0, 0, 3.0, 100], [0, 0, 0, 1]])
@@ -53,6 +53,19 @@ def test_wrong_choices_say_what_there_is():
     with pytest.raises(ValueError, match="'most_avid', but there is no PET here"):
         chosen_lesions("most_avid", range(1, 4))
     assert chosen_lesions("largest", []) == chosen_lesions([2], []) == []  # nothing found is no mistake of the user
+
+
+@pytest.mark.parametrize("lesions", ["larges", "", 0, [1, -2], None])
+def test_a_slip_of_the_pen_is_said_before_the_first_case(lesions):
+    with pytest.raises(ValueError, match="must be 'most_avid', 'largest', 'all', or numbers"):
+        ChooseLesionsd("pred", (0, 15), lesions)
+
+
+def test_a_training_takes_rules_and_no_numbers():
+    assert [lesion_rule(rule) for rule in ("most_avid", "largest", "all")] == ["most_avid", "largest", "all"]
+    for lesions in ("larges", 2, [1, 2], "1,2"):
+        with pytest.raises(ValueError, match="for a training it must be one of most_avid, largest, all"):
+            lesion_rule(lesions)
 
 
 @pytest.mark.parametrize("lesions, voxels", [("largest", 12), ("all", 20), ([1, 2], 16), ([2, 3], 8)])

@@ -146,6 +146,23 @@ def test_other_sizes_and_forms_are_refused_with_the_names(tmp_path, make_network
         load_weights(make_network(fusion="cipa", sim="none"), path)
 
 
+@pytest.mark.parametrize("other", [{"sim": "B"}, {"sim_radius": 3}])
+def test_of_another_slice_interaction_nothing_is_taken(tmp_path, make_network, other):
+    """A and B share the names of their output: with A's scale and none of what it scales, B would add noise."""
+    state = make_network().state_dict()
+    for name, value in state.items():
+        if name.startswith("sim.") and name.endswith("gamma"):
+            value.fill_(0.5)
+    network = make_network(seed=3, **other)
+    before = {name: value.clone() for name, value in network.state_dict().items() if name.startswith("sim.")}
+    report = load_weights(network, _save(tmp_path, state), allow_partial=True)
+    after = network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert not any(after[name].any() for name in before if name.endswith("gamma"))
+    assert {name.split(".")[-1] for name in report.anew} >= {"gamma"} and "anew: sim.0." in str(report)
+    assert report.loaded and not any(name.startswith("sim.") for name in report.loaded)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_refused(tmp_path, make_network, value):
     """A scan on the CPU would give masks that look like any other."""

@@ -4,10 +4,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 from igtv.data.datalist import read_datalist
-from igtv.phantom.breathing_case import cut_faces, draw_breath, make_breathing_case
+from igtv.phantom.breathing_case import cut_faces, draw_breath, make_breathing_case, within_pet
 from igtv.phantom.breathing_settings import BreathingSettings
 from igtv.phantom.case import unpack_phases
-from igtv.phantom.source_case import BadSourceError, load_source
+from igtv.phantom.grid import Grid
+from igtv.phantom.source_case import BadSourceError, SourceCase, load_source
 
 EXHALE = {"amplitude_median_mm": 12.0, "amplitude_spread": 0.0, "reference_phase": 0.5}
 
@@ -143,6 +144,39 @@ def test_amplitudes_follow_the_literature():
     # the source is one moment of the breathing: it lies anywhere on the way
     assert {b.breathing.order for b in breaths} == {1, 2, 3}
     assert 0.44 < np.mean([b.reference_phase for b in breaths]) < 0.56
+
+
+def test_the_ct_ends_where_thicker_slices_of_the_pet_do():
+    """PET slices of 4 mm at -8, -4, ..., 28; without the last three the last centre lies at 16 mm."""
+    grid = Grid((0.0, 0.0, -9.5), (3.0, 3.0, 1.0), (10, 10, 40))
+    pet_grid = Grid((0.0, 0.0, -8.0), (3.0, 3.0, 4.0), (10, 10, 10))
+    whole = slice(0, 10)
+    kept = within_pet((whole, whole, slice(0, 38)), grid, (whole, whole, slice(0, 7)), pet_grid)
+    assert kept == (whole, whole, slice(0, 26))  # -9.5 + 25 = 15.5 mm, the last centre up to 16 mm
+    kept = within_pet((whole, whole, slice(2, 40)), grid, (whole, whole, slice(1, 10)), pet_grid)
+    assert kept == (whole, whole, slice(6, 40))  # -9.5 + 6 = -3.5 mm, the first from -4 mm
+    same = (whole, slice(1, 9), slice(3, 40))
+    assert within_pet(same, grid, same, grid) == same
+
+
+def test_no_label_lies_beyond_a_pet_of_thicker_slices():
+    """The ball lies 8 mm below the upper face, where the tissue moves and slices are left out."""
+    grid = Grid.centred((0, 0, 0), (3.0, 3.0, 2.0), (60, 60, 48))
+    pet_grid = Grid.centred((0, 0, 0), (4.0, 4.0, 4.0), (45, 45, 24))
+
+    def ball(on):
+        x, y, z = on.axes()
+        return x**2 + y**2 + (z - 28) ** 2 < 12**2
+
+    ct, pet = np.where(ball(grid), 40, -850).astype(np.int16), np.where(ball(pet_grid), 8, 1).astype(np.float32)
+    source = SourceCase("C", "P", ct, pet, ball(grid), grid, pet_grid)
+    cut = 0
+    for cycle in range(1, 5):
+        case, _ = make_breathing_case(source, 0, cycle, BreathingSettings(amplitude_median_mm=12.0))
+        cut += case.pet_grid.shape != pet_grid.shape
+        last_mm = case.pet_grid.origin_mm[2] + 4.0 * (case.pet_grid.shape[2] - 1)
+        assert case.pet_grid.shape == pet_grid.shape or heights(case.label, case.grid)[1] <= last_mm
+    assert cut  # else nothing was tested
 
 
 def test_a_cut_tumour_loses_slices_or_is_refused(make_source, tmp_path):

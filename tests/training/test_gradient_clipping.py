@@ -1,5 +1,6 @@
 import pytest
 import torch
+from ignite.engine import Events
 from igtv.training.gradient_clipping import GradientClipping
 
 
@@ -61,3 +62,34 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step(make_trainer):
 def test_norm_must_be_positive(norm):
     with pytest.raises(ValueError, match=f"gradient_clip_norm must be positive, got {norm}"):
         GradientClipping(norm)
+
+
+def scaled_trainer(make_trainer, gradients, enabled=True):
+    """A trainer under mixed precision; the n-th step's loss is the weight times the n-th of `gradients`."""
+    left = iter(gradients)
+    trainer = make_trainer(
+        [GradientClipping(1.0)], epochs=2, steps=len(gradients) // 2, loss=lambda pred, label: pred.mean() * next(left)
+    )
+    trainer.amp = True
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0, enabled=enabled)
+    trainer.add_event_handler(Events.STARTED, lambda: setattr(trainer, "scaler", scaler))  # MONAI's is for a GPU
+    return trainer
+
+
+def test_steps_that_a_scaler_left_out_one_after_the_other_end_the_training(make_trainer):
+    trainer = scaled_trainer(make_trainer, [1.0] * 4 + [float("nan")] * 20)
+    with pytest.raises(FloatingPointError, match="the gradient of the last 20 steps is not finite in epoch 2"):
+        trainer.run()
+
+
+def test_steps_left_out_now_and_then_do_not(make_trainer):
+    """Nine in a row at the most, and the last one is good."""
+    trainer = scaled_trainer(make_trainer, ([float("inf")] * 9 + [1.0]) * 2)
+    trainer.run()
+    assert trainer.state.epoch == 2 and trainer.network.weight.item() == pytest.approx(0, abs=1e-5)  # two steps of 0.5
+
+
+def test_a_scaler_that_is_switched_off_leaves_nothing_out(make_trainer):
+    trainer = scaled_trainer(make_trainer, [float("nan")] * 2, enabled=False)
+    with pytest.raises(FloatingPointError, match="in epoch 1, iteration 1: the step would make all weights NaN"):
+        trainer.run()

@@ -66,3 +66,11 @@ def test_weights_loaded_when_the_training_starts_are_averaged_from():
     average.attach(engine)
     engine.run([0], max_epochs=1)
     assert average.model.weight.item() == 7.0
+
+
+@pytest.mark.parametrize("decay", [0, 1, 1.5, -0.1])
+def test_a_decay_that_is_none_is_refused(decay, make_trainer):
+    network = make_trainer().network
+    with pytest.raises(ValueError, match=f"ema_decay is {decay}: a number between 0 and 1"):
+        MovingAverage(network, decay)
+    MovingAverage(network, decay, enabled=False)

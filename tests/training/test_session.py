@@ -1,4 +1,6 @@
+from contextlib import nullcontext
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from igtv.locks import locked
@@ -111,3 +113,27 @@ def test_the_lock_is_held_for_the_whole_run_and_given_back(tmp_path):
     assert seen == [True]
     with locked(tmp_path / ".training.lock", wait_s=0):
         pass
+
+
+@pytest.mark.parametrize("can_step", [True, False])
+def test_earlier_results_move_once_a_step_was_taken(tmp_path, make_trainer, can_step):
+    """A size that does not fit the network is seen in the first step: `model.pt` must be where it was."""
+    (tmp_path / "model.pt").write_text("earlier")
+
+    def loss(pred, label):
+        if not can_step:
+            raise ValueError("height and width must be multiples of 32")
+        return pred.mean()
+
+    parts = {
+        "trainer": make_trainer(loss=loss),
+        "checkpoint": SimpleNamespace(seconds=1.0),
+        "history": SimpleNamespace(best=lambda: None, latest=lambda key: None),
+        "early_stopping": SimpleNamespace(stopped=False),
+        "weights": SimpleNamespace(save_last=lambda epoch, dice: None),
+    }
+    manifest = Mock(settings=dict)
+    with nullcontext() if can_step else pytest.raises(ValueError, match="multiples of 32"):
+        run_training(**parts, manifest=manifest, **here(tmp_path))
+    assert (tmp_path / "model.pt").exists() != can_step
+    assert len(list(tmp_path.glob("previous_*/model.pt"))) == can_step

@@ -65,3 +65,21 @@ def test_refused_with_several_processes(network, monkeypatch):
     with pytest.raises(ValueError, match="--frozen_epochs 0"):
         StagedFreezing(network, ["encoder"], 1)
     StagedFreezing(network, ["encoder"], 0)
+
+
+def test_a_rest_without_end_is_said(network, caplog):
+    learning_parts(network, ["encoder", "sim"], 2, 3)
+    assert "never learn" not in caplog.text
+    learning_parts(network, ["encoder", "sim"], 3, 3)
+    assert "encoder, sim never learn: frozen_epochs is 3 and the training has 3 epochs" in caplog.text
+
+
+def test_a_network_that_rests_as_a_whole_is_refused(network):
+    parts = ["encoder", "fusion", "sim", "decoder"]
+    with pytest.raises(ValueError, match="encoder, fusion, sim, decoder, which is all of the network: nothing learns"):
+        StagedFreezing(network, parts, 1)
+    StagedFreezing(network, parts, 0)
+    without = [part for part in parts if part != "sim"]
+    StagedFreezing(network, without, 1)
+    with pytest.raises(ValueError, match="which is all of the network"):
+        StagedFreezing(IGTVNetwork(sim="none"), without, 1)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from igtv.transforms.intensity import RandCtIntensityd, RandPetIntensityd, RandPetSliceAttenuationd
+from igtv.transforms.intensity import RandCtIntensityd, RandPetIntensityd, RandPetSliceAttenuationd, blur_in_plane
 
 QUIET_PET = {"gamma_range": (1, 1), "blur_sigma_px": 0.0, "noise_std": 0.0}
 QUIET_CT = {"gain": 0.0, "offset": 0.0, "gamma_range": (1, 1), "noise_std": 0.0}
@@ -59,6 +59,12 @@ def test_pet_blur_has_the_width_asked_for_and_keeps_the_activity():
     assert uptake.sum() == pytest.approx(15, rel=1e-4)
     rows = torch.arange(31.0) - 15
     assert (uptake.sum(1) * rows**2).sum() / 15 == pytest.approx(4.0, rel=0.03)
+
+
+def test_pet_blur_leaves_an_even_uptake_even_up_to_the_edge():
+    """A slab is a part of a patient: beyond its edge there is tissue, not air."""
+    blurred = blur_in_plane(torch.full((12, 7, 2), 2.0), 2.0)
+    np.testing.assert_allclose(blurred, 2.0, rtol=1e-6)
 
 
 def test_pet_noise_grows_with_the_root_of_the_uptake():

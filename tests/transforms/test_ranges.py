@@ -5,7 +5,7 @@ import math
 import pytest
 from igtv.transforms.in_plane_warp import RandInPlaneWarpd
 from igtv.transforms.intensity import RandCtIntensityd, RandPetIntensityd, RandPetSliceAttenuationd
-from igtv.transforms.ranges import checked_range
+from igtv.transforms.ranges import checked_range, checked_window
 from igtv.transforms.tumour_uptake import RandTumourUptaked
 
 
@@ -18,6 +18,13 @@ def test_what_is_no_range_above_a_limit_is_refused(value):
 def test_a_range_is_taken_as_it_is():
     assert checked_range([0.5, 0.5], "range", above=0) == (0.5, 0.5)
     assert checked_range((-0.4, 1.2), "range") == (-0.4, 1.2)
+
+
+def test_a_window_needs_two_different_ends():
+    assert checked_window([-1000, 400], "hu_window") == (-1000, 400)
+    for window in ([0, 0], [15, 0]):
+        with pytest.raises(ValueError, match=r"suv_range=\[.*\] must be two numbers"):
+            checked_window(window, "suv_range")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from scipy import ndimage
 from ..evaluation.masks import number_lesions
 from .avidity import most_avid
 
+RULES = ("most_avid", "largest", "all")
 LISTED = 20  # lesions in a table; crumbs beyond them help nobody to choose
 
 
@@ -38,15 +39,7 @@ def chosen_lesions(
         return [avid()] if len(found) > 1 else list(found)
     if lesions == "largest":
         return [min(found)]
-    try:
-        listed = lesions.split(",") if isinstance(lesions, str) else np.atleast_1d(lesions).tolist()
-        numbers = sorted({int(number) for number in listed})
-    except (TypeError, ValueError):
-        numbers = []
-    if not numbers:
-        raise ValueError(
-            f"lesions is {lesions!r}; it must be 'most_avid', 'largest', 'all', or numbers such as \"[1,3]\"."
-        )
+    numbers = lesion_numbers(lesions)
     missing = [number for number in numbers if number not in found]
     if missing:
         raise ValueError(
@@ -54,6 +47,40 @@ def chosen_lesions(
             f"{', '.join(map(str, sorted(found)[:LISTED]))}. Choose among these, by size."
         )
     return numbers
+
+
+def lesion_numbers(lesions: str | int | Iterable[int]) -> list[int]:
+    """Numbers that a user means, in ascending order; none for a rule.
+
+    Args:
+        lesions: see `chosen_lesions`.
+
+    Raises:
+        ValueError: neither a rule nor whole numbers from 1.
+    """
+    if isinstance(lesions, str) and lesions in RULES:
+        return []
+    try:
+        listed = lesions.split(",") if isinstance(lesions, str) else np.atleast_1d(lesions).tolist()
+        numbers = sorted({int(number) for number in listed})
+    except (TypeError, ValueError):
+        numbers = []
+    if not numbers or numbers[0] < 1:
+        raise ValueError(
+            f"lesions is {lesions!r}; it must be 'most_avid', 'largest', 'all', or numbers such as \"[1,3]\"."
+        )
+    return numbers
+
+
+def lesion_rule(lesions: str) -> str:
+    """The rule, where numbers have no place: those of a training's validation cases are not known beforehand.
+
+    Raises:
+        ValueError: it is not one of `RULES`.
+    """
+    if lesions not in RULES:
+        raise ValueError(f"lesions is {lesions!r}; for a training it must be one of {', '.join(RULES)}")
+    return lesions
 
 
 class ChooseLesionsd(MapTransform):
@@ -66,6 +93,9 @@ class ChooseLesionsd(MapTransform):
         image_key: key of the network's input (2, X', Y', Z') with its geometry, CT and PET, both from -1 to 1; it is
             read for "most_avid" alone.
         output_key: key of the map of lesion numbers, of all lesions found, on the same grid.
+
+    Raises:
+        ValueError: `lesions` is neither a rule nor numbers.
     """
 
     def __init__(
@@ -77,6 +107,7 @@ class ChooseLesionsd(MapTransform):
         output_key: str = "lesions",
     ) -> None:
         super().__init__(keys)
+        lesion_numbers(lesions)  # a slip of the pen is said before a network has worked for hours
         self.lesions = lesions
         self.image_key = image_key
         self.suv_range = suv_range

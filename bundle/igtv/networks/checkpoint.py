@@ -31,6 +31,7 @@ class LoadReport:
         unexpected: names in the file that the network does not have.
         mismatched: names found in both with different shapes, with the two shapes.
         ignored: names of an ImageNet classifier, which no segmentation network has.
+        anew: names that fit, of a module that starts as the identity and of which not everything fits: not loaded.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class LoadReport:
     unexpected: list[str] = field(default_factory=list)
     mismatched: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    anew: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -53,7 +55,7 @@ class LoadReport:
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {len(self.loaded)} weights loaded"]
-        for title in ("missing", "unexpected", "mismatched", "ignored"):
+        for title in ("missing", "unexpected", "mismatched", "ignored", "anew"):
             names = getattr(self, title)
             if names:
                 shown = ", ".join(names[:_NAMES_SHOWN])
@@ -71,7 +73,8 @@ def load_weights(network: nn.Module, path: str | Path, allow_partial: bool = Fal
     Args:
         network: takes the weights, in place; unchanged when an error is raised.
         path: the file.
-        allow_partial: load what fits although names are missing, left over or of another shape.
+        allow_partial: load what fits although names are missing, left over or of another shape. Slice interaction and
+            prompt stem are loaded whole or not at all.
 
     Returns:
         What matched and what did not.
@@ -113,8 +116,23 @@ def load_weights(network: nn.Module, path: str | Path, allow_partial: bool = Fal
             "wrong checkpoint: it fits the network only in part; check variant, fusion and sim, or set "
             f"allow_partial (of a training: allow_partial_weights) to load what fits\n{report}"
         )
+    _leave_halves(own, chosen, report)
     network.load_state_dict(chosen, strict=False)
     return report
+
+
+def _leave_halves(own: Mapping[str, Tensor], chosen: dict[str, Tensor], report: LoadReport) -> None:
+    """Half of a module that starts as the identity is neither that nor what was trained: it starts as a new one.
+
+    The two forms of slice interaction share names and shapes of their output, trained scale and all, not the rest.
+    """
+    for part in _STARTS_AS_IDENTITY:
+        names = [name for name in own if without_wrappers(name).startswith(part)]
+        if all(name in chosen for name in names):
+            continue
+        halves = [name for name in names if chosen.pop(name, None) is not None]
+        report.anew += halves
+        report.loaded = [name for name in report.loaded if name not in halves]
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

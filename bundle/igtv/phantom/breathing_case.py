@@ -1,6 +1,7 @@
 """An IGTV case out of a real PET/CT with GTV: the patient breathes, the images are taken again, the union is known."""
 
 import hashlib
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from .tumour import draw_breathing
 # displacements of the PET that lie in a cube of this side are replaced by their mean
 DWELL_CUBE_MM = 1.0
 SMALLEST_FIELD_SLICES = 3
+ROUNDING = 1e-4  # of a voxel, between two grids that mean the same place
 FACES = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
 
 
@@ -107,8 +109,9 @@ def make_breathing_case(
     low, high = np.minimum(every_mm.min(axis=0), 0.0), np.maximum(every_mm.max(axis=0), 0.0)
     motion = build_tissue_motion(source.grid, source.ct, source.gtv, every_mm, settings.fade_mm, settings.max_strain)
     target = MovingTarget(source.gtv, source.grid, np.maximum(-low, high))
-    kept, pet_motion = motion.covered(low, high), motion.on(source.pet_grid)
+    pet_motion = motion.on(source.pet_grid)
     pet_kept = pet_motion.covered(low, high)
+    kept = within_pet(motion.covered(low, high), source.grid, pet_kept, source.pet_grid)
     _check_field(source, kept)
 
     ct_noise = stream(seed, source.case, cycle, "CT noise")
@@ -181,6 +184,36 @@ def cropped(grid: Grid, kept: tuple[slice, slice, slice]) -> Grid:
     """Part of a grid."""
     origin = np.asarray(grid.origin_mm) + [part.start * s for part, s in zip(kept, grid.spacing_mm, strict=True)]
     return Grid(tuple(map(float, origin)), grid.spacing_mm, tuple(int(part.stop - part.start) for part in kept))
+
+
+def within_pet(
+    kept: tuple[slice, slice, slice], grid: Grid, pet_kept: tuple[slice, slice, slice], pet_grid: Grid
+) -> tuple[slice, slice, slice]:
+    """Part of the CT that lies between the outermost voxel centres of what is kept of the PET.
+
+    On faces alone where something of the PET is left out: thicker slices lose more there than the CT does, and the
+    label must not reach beyond the PET.
+
+    Args:
+        kept: part of the CT's grid.
+        grid: of the CT.
+        pet_kept: part of the PET's grid.
+        pet_grid: of the PET.
+    """
+    parts = []
+    for axis, (part, pet_part) in enumerate(zip(kept, pet_kept, strict=True)):
+        start, stop = part.start, part.stop
+        first, last = (
+            (pet_grid.origin_mm[axis] + index * pet_grid.spacing_mm[axis] - grid.origin_mm[axis])
+            / grid.spacing_mm[axis]
+            for index in (pet_part.start, pet_part.stop - 1)
+        )
+        if pet_part.start > 0:
+            start = max(start, math.ceil(first - ROUNDING))
+        if pet_part.stop < pet_grid.shape[axis]:
+            stop = min(stop, math.floor(last + ROUNDING) + 1)
+        parts.append(slice(start, max(start, stop)))
+    return tuple(parts)
 
 
 def cut_faces(mask: np.ndarray) -> list[str]:

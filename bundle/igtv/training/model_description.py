@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..networks.model_card import write_model_card
+from ..transforms.ranges import checked_window
 from .starting_weights import StartingWeights
 
 
@@ -16,6 +17,9 @@ class ModelDescription:
         network: arguments of the network.
         spacing_mm, hu_window, suv_range, num_slices, patch_size: how the images were prepared.
         start: weights that the training started from: what they were trained on and their licence go on into the card.
+
+    Raises:
+        ValueError: a window that is none; every later use of the weights would scale its images by it.
     """
 
     def __init__(
@@ -36,8 +40,8 @@ class ModelDescription:
             "trained_on": trained_on if start is None else f"{trained_on}; before that: {start.trained_on}",
             "network": dict(network),
             "spacing_mm": list(spacing_mm),
-            "hu_window": list(hu_window),
-            "suv_range": list(suv_range),
+            "hu_window": list(checked_window(hu_window, "hu_window")),
+            "suv_range": list(checked_window(suv_range, "suv_range")),
             "num_slices": num_slices,
             "patch_size": list(patch_size),
             "licence": "" if start is None else start.licence,

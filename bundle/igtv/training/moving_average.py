@@ -14,10 +14,15 @@ class MovingAverage:
         network: network being trained (DDP is looked through).
         decay: weight of the past, in (0, 1).
         enabled: without it the network itself is what is evaluated.
+
+    Raises:
+        ValueError: a decay that is none.
     """
 
     def __init__(self, network: torch.nn.Module, decay: float, enabled: bool = True) -> None:
         bare = network.module if isinstance(network, torch.nn.parallel.DistributedDataParallel) else network
+        if enabled and not 0 < decay < 1:
+            raise ValueError(f"ema_decay is {decay}: a number between 0 and 1 is needed, such as 0.99")
         self.decay = decay
         self.handler = EMAHandler(bare, momentum=1.0 - decay) if enabled else None
         self.model = self.handler.ema_model if enabled else bare

@@ -8,7 +8,7 @@ from contextlib import ExitStack, nullcontext
 from datetime import datetime
 from pathlib import Path
 
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..files import TEMPORARY_PREFIX
@@ -41,7 +41,8 @@ def prepare_output_dir(
 ) -> None:
     """Refuse what cannot become a run before anything expensive is built; results of an earlier run stay untouched.
 
-    They are set aside by `run_training`, once the run can start: a misspelt folder of data must not move them.
+    They are set aside by `run_training`, once the run has taken a step: a misspelt folder of data or a wrong size must
+    not move them.
 
     Args:
         output_dir: folder of the results.
@@ -133,12 +134,12 @@ def _alone_in(output_dir: Path) -> ExitStack:
 
 
 def _begin(trainer: Engine, checkpoint: CheckpointKeeper, output_dir: Path, resume: bool, is_main: bool) -> None:
-    """Go on from the checkpoint, or move an earlier run's results out of the way."""
+    """Go on from the checkpoint, or move an earlier run's results out of the way after the first step."""
     if resume:
         epoch = checkpoint.load(trainer.state.device)
         logger.info("resuming from %s after epoch %d of %d", checkpoint.path, epoch, trainer.state.max_epochs)
     elif is_main:
-        set_aside(output_dir)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(once=1), lambda: set_aside(output_dir))
     if trainer.state.device.type == "cpu":
         keep_freed_memory()
 

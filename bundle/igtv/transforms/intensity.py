@@ -199,13 +199,14 @@ class RandPetSliceAttenuationd(_RandChanneld):
 
 
 def blur_in_plane(volume: torch.Tensor, sigma_px: float) -> torch.Tensor:
-    """Gaussian blur of (H, W, S) along H and W, zero outside."""
+    """Gaussian blur of (H, W, S) along H and W, beyond the edge as at the edge."""
     if sigma_px < 0.2:
         return volume
     radius = max(1, round(3 * sigma_px))
     weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma_px) ** 2)
     weights = weights / weights.sum()
     planes = volume.permute(2, 0, 1)[:, None]
-    planes = functional.conv2d(planes, weights.view(1, 1, -1, 1), padding=(radius, 0))
-    planes = functional.conv2d(planes, weights.view(1, 1, 1, -1), padding=(0, radius))
+    planes = functional.pad(planes, (radius,) * 4, mode="replicate")
+    planes = functional.conv2d(planes, weights.view(1, 1, -1, 1))
+    planes = functional.conv2d(planes, weights.view(1, 1, 1, -1))
     return planes[:, 0].permute(1, 2, 0)

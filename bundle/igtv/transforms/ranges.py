@@ -1,4 +1,4 @@
-"""Ranges that random transforms draw from, as users give them."""
+"""Ranges that random transforms draw from, and windows that images are scaled by, as users give them."""
 
 import math
 from collections.abc import Sequence
@@ -26,4 +26,20 @@ def checked_range(
         where = f" (`{option}` in train.json)" if option else ""
         limit = "" if above == -math.inf else f" above {above:g}"
         raise ValueError(f"{argument}={value}{where} must be two numbers{limit}, the smaller one first")
+    return low, high
+
+
+def checked_window(value: Sequence[float], option: str) -> tuple[float, float]:
+    """The two ends of a window of intensities.
+
+    Args:
+        value: from-to.
+        option: what train.json calls it.
+
+    Raises:
+        ValueError: anything but two finite numbers, the first below the second: others scale to nothing or upside down.
+    """
+    low, high = checked_range(value, option)
+    if low == high:
+        raise ValueError(f"{option}={value} must be two numbers, the first below the second")
     return low, high
