@@ -45,6 +45,14 @@ def test_phantoms_land_in_the_bundle(bundle_copy, monkeypatch, start, configs):
 
 
 @pytest.mark.parametrize(("start", "configs"), [("..", "bundle/configs"), (".", "configs")])
+def test_an_imported_data_set_lands_in_the_bundle(bundle_copy, monkeypatch, start, configs):
+    """Its folder's name must not hold "import": MONAI takes an expression with that word for a statement."""
+    monkeypatch.chdir(bundle_copy / start)
+    found = resolved("dataset_dir", [f"{configs}/import_dicom.json"]).resolve()
+    assert found == bundle_copy / "output" / "from_dicom"
+
+
+@pytest.mark.parametrize(("start", "configs"), [("..", "bundle/configs"), (".", "configs")])
 @pytest.mark.parametrize(
     "names", [("train",), ("train", "finetune"), ("train", "evaluate"), ("retrain",), ("campaign",)]
 )

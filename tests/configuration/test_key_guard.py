@@ -176,3 +176,8 @@ def test_own_overlay_may_lie_anywhere(config, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError) as caught:
         check([*config("train"), "own.json"])
     assert "names 'other.json', which is neither among the shipped configs nor a file" in str(caught.value.__cause__)
+
+
+def test_a_path_that_is_a_number_is_refused_by_name(config):
+    text = refusal(check, config("import_dicom"), dicom_dir=202401)
+    assert "dicom_dir is 202401" in text and "--dicom_dir ./2024_01" in text

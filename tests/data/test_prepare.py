@@ -136,3 +136,18 @@ def test_what_is_left_out_says_from_which_part(dataset_dir, make_case):
     (dataset_dir / "dataset.json").write_text(json.dumps(listed), encoding="utf-8")
     left_out = prepare_cases(dataset_dir, None, fold=0, skip_bad_cases=True)["left_out"]
     assert [(bad.case, bad.part) for bad in left_out] == [("T2", "training"), ("V2", "validation")]
+
+
+def test_a_testing_list_that_is_measured_needs_labels(dataset_dir, make_case):
+    """As an import leaves it, which lists cases without label there; for other verbs they are no hindrance."""
+    listed = json.loads((dataset_dir / "dataset.json").read_text())
+    keys = {"T1": ("ct", "pet", "label"), "T2": ("ct", "pet")}
+    listed["testing"] = [{key: make_case(name)[key] for key in keys[name]} for name in keys]
+    (dataset_dir / "dataset.json").write_text(json.dumps(listed), encoding="utf-8")
+    settings = {"fold": 0, "checked_parts": ["testing"]}
+    with pytest.raises(ValueError, match=r"1 of 2 cases .*\n  T2: it has no `label` in the datalist\n.*skip_bad_cases"):
+        prepare_cases(dataset_dir, None, **settings)
+    parts = prepare_cases(dataset_dir, None, skip_bad_cases=True, **settings)
+    assert [case["case"] for case in parts["testing"]] == ["T1"]
+    assert [(bad.case, bad.part) for bad in parts["left_out"]] == [("T2", "testing")]
+    assert len(prepare_cases(dataset_dir, None, fold=0)["testing"]) == 2

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from igtv.data.checks import BadCase
+from igtv.data.prepare import prepare_cases
 from igtv.evaluation.session import run_evaluation
 from igtv.evaluation.tables import read_rows
 from igtv.inference.case_writer import CasesFailed
@@ -81,6 +82,19 @@ def test_cases_left_out_beforehand_are_named_without_their_paths(cases, tmp_path
         assert note.startswith("Not among these cases: 1 of 3 that cannot be used") and note.endswith(": P8")
         assert note in (run / "report.html").read_text()
     assert notes(evaluate(cases, tmp_path, name="all")) == []
+
+
+def test_cases_without_label_are_left_out_of_a_testing_list_and_named(cases, tmp_path):
+    """As an import lists them, beside labelled ones that somebody put there."""
+    entries = [{key: case[key] for key in ("ct", "pet", "label")} for case in cases]
+    del entries[1]["label"]
+    (tmp_path / "dataset.json").write_text(json.dumps({"testing": entries}))
+    parts = prepare_cases(tmp_path, None, fold=0, checked_parts=["testing"], skip_bad_cases=True)
+    folder = evaluate(parts["testing"], tmp_path, left_out=parts["left_out"])
+    assert [row["case"] for row in read_rows(folder)] == ["P1"]
+    (note,) = notes(folder)
+    assert note.startswith("Not among these cases: 1 of 2 that cannot be used") and note.endswith(": P2")
+    assert note in (folder / "report.html").read_text()
 
 
 def test_a_failed_case_costs_the_comparison_and_not_the_evaluation(cases, tmp_path):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from igtv.inference.dicom_cases import DicomCases
 from igtv.inference.input_cases import check_case_name, find_cases
 
 
@@ -84,6 +85,19 @@ def test_dataset_json_in_the_folder_is_read(tmp_path):
     add_case(tmp_path / "x", "c.nii.gz", "p.nii.gz")
     write_datalist(tmp_path / "dataset.json", training=[{"ct": "x/c.nii.gz", "pet": "x/p.nii.gz"}])
     assert [case["case"] for case in find_cases(tmp_path)] == ["x"]
+
+
+def test_a_section_without_a_datalist_is_refused(tmp_path):
+    """Every case would be segmented."""
+    folder = add_case(tmp_path / "a", "ct.nii.gz", "pet.nii.gz")
+    imported = DicomCases(({"case": "a", "ct": "c", "pet": "p"},), {}, ("series",))
+    pair = {"ct_path": folder / "ct.nii.gz", "pet_path": folder / "pet.nii.gz"}
+    for source in ({"dataset_dir": tmp_path}, pair, {"imported": imported}):
+        with pytest.raises(ValueError, match="section is 'validation', but .* has no datalist.*leave section away"):
+            find_cases(**source, section="validation")
+        assert [case["case"] for case in find_cases(**source)] == ["a"]
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
+        find_cases(tmp_path / "none", section="validation")
 
 
 def test_nothing_found_says_what_was_expected(tmp_path):

@@ -12,6 +12,7 @@ from monai.bundle import ConfigParser
 
 from ..processes import bound_threads
 from .error_summary import show_cause_last
+from .path_options import restore_paths
 from .running_config import running_parser
 
 MARKER = "config_files"
@@ -37,12 +38,12 @@ def check_keys() -> None:
     """Compare the top-level keys of the running workflow with those of its config files.
 
     Meant as the first item of a verb's list. It takes no argument, so that nothing of the config has to be sound for
-    it to run. From here on an error that ends the process has its cause as its last line, and PyTorch keeps to the
-    processors it may use.
+    it to run. From here on an error that ends the process has its cause as its last line, PyTorch keeps to the
+    processors it may use, and path options are texts, whatever the command line made of them.
 
     Raises:
         ValueError: an overlay was given without or before the file it belongs to, one that would make the verb do
-            something else was given after another, or a key is unknown; names the nearest one.
+            something else was given after another, a key is unknown (names the nearest one), or a path is a number.
         FileNotFoundError: a config names itself wrongly.
     """
     show_cause_last()
@@ -56,6 +57,7 @@ def check_keys() -> None:
     unknown = sorted(key for key in parser.config if key not in known)
     if unknown:
         raise ValueError(_describe_unknown(unknown, known, files))
+    restore_paths(parser)
 
 
 def _config_paths(names: Iterable[str]) -> list[Path]:

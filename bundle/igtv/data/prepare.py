@@ -40,8 +40,9 @@ def prepare_cases(
             own (its key "dataset_dir"); any other folder must exist.
         task: of the model that is trained, "gtv" or "igtv", to be checked against the datalist's `label_kind`;
             None: nothing is trained.
-        checked_parts: parts whose files are read and checked: those that the verb uses. A damaged file elsewhere is
-            nothing to it, and reading it takes time.
+        checked_parts: parts whose files are read and checked: those that the verb trains, validates or measures on, so
+            that a case without label cannot be used there. A damaged file elsewhere is nothing to it, and reading it
+            takes time.
         breathing_probability: how often training samples breathe; more than 0 needs GTV contours.
 
     Returns:
@@ -67,7 +68,7 @@ def prepare_cases(
     left_out = []
     for part in PARTS:
         if part in checked_parts:
-            parts[part], bad = check_cases(parts[part], need_label=part != "testing", skip_bad_cases=skip_bad_cases)
+            parts[part], bad = check_cases(parts[part], skip_bad_cases=skip_bad_cases)
             left_out += [replace(entry, part=part) for entry in bad]
     if task is not None:
         _warn_of_validation_without_tumour(parts["validation"])

@@ -1,7 +1,6 @@
 """Verb `importing`: a folder tree of DICOM becomes a data set that the other verbs take."""
 
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,22 +13,24 @@ import SimpleITK as sitk
 from pydicom.filereader import read_partial
 from tqdm import tqdm
 
-from ..data.datalist import DATALIST_NAME
 from ..files import UMASK, write_json
 from ..locks import locked
 from ..processes import process_pool, worker_count
+from .case_folder import UNFINISHED, clear_leftovers, replace_folder
 from .errors import DicomError
 from .import_case import CaseWork, DamagedFile, import_case
+from .import_datalist import listed_cases, read_earlier, write_datalist
 from .import_names import CASE_NAMES, plan_cases
 from .import_options import ImportOptions
 from .import_record import (
     CASE_FILE,
     IMPORTER,
     fingerprint,
+    read_all_facts,
     read_case,
     read_cases,
     scan_of,
-    write_datalist,
+    study_of,
     write_log,
     write_tables,
 )
@@ -37,8 +38,6 @@ from .series import Problem, find_series
 
 logger = logging.getLogger(__name__)
 
-UNFINISHED = ".importing-"
-REPLACED = ".replaced-"
 LOCK_FILE = ".import.lock"
 _SERIES_UID = 0x0020000E
 
@@ -72,7 +71,7 @@ def import_dataset(
         FileNotFoundError: there is no `dicom_dir`.
         FileExistsError: `dataset_dir` holds something else, or another import is running there.
         DicomError: there is no DICOM, or no case at all could be imported; some bad cases are only reported.
-        ValueError, TypeError: a wrong option.
+        ValueError, TypeError: a wrong option, or the datalist there was edited and cannot be read; the text says where.
     """
     if dicom_dir in (None, ""):
         raise ValueError("dicom_dir is not given: name the folder of the DICOM export with --dicom_dir")
@@ -86,8 +85,10 @@ def import_dataset(
         if not series:
             raise DicomError(f"no usable DICOM file below {dicom_dir}; " + _listing(problems))
         damaged = _damaged(problems)
-        held = {case: facts["patient_id"] for case, facts in read_cases(folder).items()}
-        works = plan_cases(series, damaged, case_names, held)
+        made = read_all_facts(folder)
+        held = {case: facts["patient_id"] for case, facts in made.items()}
+        studies = {case: study_of(facts) for case, facts in made.items()}
+        works = plan_cases(series, damaged, case_names, held, studies)
         options.check_patients({work.patient_id for work in works} | {file.patient_id for file in damaged})
         prints = {work.case: fingerprint(work, options) for work in works}
         assert len(prints) == len(works), "two cases have one name: one patient would replace another"
@@ -117,7 +118,10 @@ def _finish(
             rows.append({**cases[case], "status": "imported" if case in fresh else "already there"})
     # an older import of a case whose new images are refused is no longer what the archive says
     left_out = {*errors, *_renamed(cases, works)}
-    datalist = write_datalist(folder, {case: facts for case, facts in cases.items() if case not in left_out}, name)
+    listed = {case: facts for case, facts in cases.items() if case not in left_out}
+    datalist = write_datalist(folder, listed, name)
+    parts = listed_cases(folder, listed)
+    rows = [row | ({"listed": parts[row["case"]]} if row["case"] in parts else {}) for row in rows]
     unusable = [{"file": problem.file.name, "reason": problem.reason} for problem in problems]
     write_log(folder, rows, unusable, options)
     write_tables(folder, rows)
@@ -136,17 +140,23 @@ def _finish(
 
 def _renamed(cases: Mapping[str, dict], works: Sequence[CaseWork]) -> set[str]:
     """Cases of earlier imports whose scan has another name now: P1 becomes P1_1 when a second PET study arrives."""
-    names = {
-        (work.patient, one.series_uid): work.case
+    # of scans that are not in this export too: the longer name is the newer
+    names = {scan_of(cases[case]): case for case in sorted(cases, key=lambda case: (len(case), case))}
+    names |= {
+        (work.patient, work.study_uid or one.series_uid): work.case
         for work in works
         for one in work.series
         if one.modality == "PT" and one.study_uid == work.study_uid
     }
+    names.pop(None, None)
     current = {work.case for work in works}
-    renamed = {case: names[scan_of(facts)] for case, facts in cases.items() if scan_of(facts) in names}
-    renamed = {case: new for case, new in renamed.items() if case not in current}
+    renamed = {case: names.get(scan_of(facts), case) for case, facts in cases.items() if case not in current}
+    renamed = {case: new for case, new in renamed.items() if case != new}
     for case, new in renamed.items():
-        logger.warning("case %s is now called %s: its old folder is not listed any more and may be removed", case, new)
+        logger.warning(
+            "case %s is now called %s: its old folder is not listed any more and may be removed, unless files of your "
+            "own are in it", case, new,
+        )  # fmt: skip
     return set(renamed)
 
 
@@ -155,24 +165,14 @@ def _claimed(folder: Path) -> Iterator[None]:
     """Make the folder ours for the time of the import, and clear away what a killed one left."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"dataset_dir {folder} is a file: give a folder")
-    datalist = folder / DATALIST_NAME
-    if datalist.is_file() and f'"{IMPORTER}"' not in datalist.read_text(encoding="utf-8", errors="replace"):
-        raise FileExistsError(
-            f"dataset_dir {folder} holds a {DATALIST_NAME} of other origin: give a new or empty folder"
-        )
+    read_earlier(folder)  # before hours of work: people may have edited it
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(folder / LOCK_FILE, wait_s=0))
         except BlockingIOError as error:
             raise FileExistsError(f"another import into {folder} is running: wait for its end") from error
-        _clear_leftovers(folder)
+        clear_leftovers(folder)
         yield
-
-
-def _clear_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed left half done; no other may be at work."""
-    for leftover in (*folder.glob(f"{UNFINISHED}*"), *folder.glob(f"{REPLACED}*")):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _damaged(problems: Sequence[Problem]) -> list[DamagedFile]:
@@ -231,7 +231,7 @@ def _import_all(
             _note(errors, work, _import_alone(folder, work, prints[work.case], options))
             bar.update()
         if left:
-            _clear_leftovers(folder)
+            clear_leftovers(folder)
     return errors
 
 
@@ -264,7 +264,7 @@ def _import_one(folder: Path, work: CaseWork, print_: str, options: ImportOption
         facts = import_case(work, options, temporary)
         write_json(temporary / CASE_FILE, {"importer": IMPORTER, "fingerprint": print_, **facts})
         temporary.chmod(0o777 & ~UMASK)
-        _replace_folder(temporary, final)
+        replace_folder(temporary, final)
     except (DicomError, ValueError, OSError) as error:
         return str(error).replace(f"{temporary}/", "")
     except Exception as error:  # one strange patient must not stop the others
@@ -273,14 +273,3 @@ def _import_one(folder: Path, work: CaseWork, print_: str, options: ImportOption
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return None
-
-
-def _replace_folder(temporary: Path, final: Path) -> None:
-    """Put a finished folder in its place; an earlier one is moved aside first and then removed."""
-    if not final.exists():
-        os.replace(temporary, final)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=REPLACED, dir=final.parent))
-    os.replace(final, aside / final.name)
-    os.replace(temporary, final)
-    shutil.rmtree(aside, ignore_errors=True)

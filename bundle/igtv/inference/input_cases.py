@@ -44,11 +44,13 @@ def find_cases(
         FileNotFoundError: when there is no case, or a file of `ct_path` and `pet_path` is missing. A missing PET is
             never made up. Files that a datalist names are looked at case by case later, so that one that is missing
             does not stop the others.
-        ValueError: for a wrong section, a pair that is not NIfTI, or two cases of one name.
+        ValueError: for a wrong section, one without a datalist, a pair that is not NIfTI, or two cases of one name.
     """
     if imported is not None and imported.series:
+        _refuse_section(section, "dicom_dir")
         cases = _from_dicom(imported)
     elif ct_path or pet_path:
+        _refuse_section(section, "one CT and PET")
         cases = [_pair(ct_path, pet_path)]
     elif datalist:
         cases = _from_datalist(Path(datalist), dataset_dir, section)
@@ -58,6 +60,15 @@ def find_cases(
         raise ValueError("Nothing to segment: give dataset_dir, datalist, dicom_dir, or ct_path and pet_path.")
     _check_names(cases)
     return cases
+
+
+def _refuse_section(section: str | None, source: str) -> None:
+    """Every case would be segmented, though some of them were asked for."""
+    if section is not None:
+        raise ValueError(
+            f"section is '{section}', but {source} has no datalist that it could be a list of: give datalist, or a "
+            f"dataset_dir with a {DATALIST_NAME}; or leave section away to segment every case."
+        )
 
 
 def _from_dicom(imported: DicomCases) -> list[dict[str, str]]:
@@ -95,6 +106,7 @@ def _from_folder(folder: Path, section: str | None) -> list[dict[str, str]]:
         raise FileNotFoundError(f"dataset_dir {folder} is not a folder.")
     if (folder / DATALIST_NAME).is_file():
         return _from_datalist(folder / DATALIST_NAME, folder, section)
+    _refuse_section(section, f"dataset_dir {folder}")
     candidates = [folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")]
     cases, incomplete = [], []
     for candidate in candidates:

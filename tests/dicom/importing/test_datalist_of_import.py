@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from igtv.data.datalist import read_datalist
-from igtv.dicom.import_record import write_datalist
+from igtv.dicom.import_datalist import write_datalist
 
 
 def facts(patient, scan, label=True):
@@ -125,6 +125,137 @@ def test_another_pet_under_the_same_name_keeps_the_entry(listed, tmp_path):
     listed(A=facts("A", "1"), B=facts("B", "3"))
     edit(tmp_path, to_part("validation", "A"))
     assert listed(A=facts("A", "9"), B=facts("B", "3"))["validation"] == ["A"]
+
+
+@pytest.fixture
+def three(dicom, run_import, tmp_path):
+    """Labelled A and B and unlabelled C, imported; `three()` imports again what lies in `dicom`."""
+    for patient in "ABC":
+        dicom.patient(tmp_path / "dicom" / patient, patient, label=patient != "C")
+    run_import(tmp_path / "dicom", tmp_path / "data")
+    return lambda **options: run_import(tmp_path / "dicom", tmp_path / "data", **options)
+
+
+def names(content):
+    return {part: [item.get("case") for item in content[part]] for part in ("training", "testing")}
+
+
+def take_out(*cases):
+    def change(content):
+        for part in ("training", "testing"):
+            content[part] = [item for item in content[part] if item["case"] not in cases]
+
+    return change
+
+
+def test_a_case_taken_out_stays_out_until_its_name_is_taken_out_of_left_out(three, tmp_path, caplog):
+    edit(tmp_path / "data", take_out("B", "C"))
+    for options in ({}, {"kind": "gtv"}, {}):  # another option makes all cases anew
+        content = three(**options)
+        assert names(content) == {"training": ["A"], "testing": []} and content["left_out"] == ["B", "C"]
+    assert "taken out of dataset.json: B, C; to have one back, take its name out of `left_out`" in caplog.text
+    assert (tmp_path / "data" / "B" / "ct.nii.gz").is_file()
+    edit(tmp_path / "data", lambda content: content["left_out"].remove("B"))
+    content = three()
+    assert names(content) == {"training": ["A", "B"], "testing": []} and content["left_out"] == ["C"]
+    edit(tmp_path / "data", lambda content: content.pop("left_out"))
+    assert names(three()) == {"training": ["A", "B"], "testing": ["C"]}
+
+
+def test_an_entry_put_back_by_hand_is_no_longer_left_out(three, tmp_path):
+    (entry,) = [item for item in three()["training"] if item["case"] == "B"]
+    edit(tmp_path / "data", take_out("B"))
+    assert three()["left_out"] == ["B"]
+    edit(tmp_path / "data", lambda content: content["training"].append(entry | {"note": "looked at"}))
+    content = three()
+    assert "left_out" not in content and content["training"][1] == entry | {"note": "looked at"}
+
+
+def test_a_scan_taken_out_stays_out_under_its_new_name(three, dicom, tmp_path):
+    edit(tmp_path / "data", take_out("B"))
+    three()
+    dicom.patient(tmp_path / "dicom" / "later", "B", frame="1.2.9", seed=2)
+    content = three()
+    (out,) = content["left_out"]
+    (listed,) = set(names(content)["training"]) - {"A"}
+    assert {out, listed} == {"B_1", "B_2"}
+    study = json.loads((tmp_path / "data" / "B" / "case.json").read_text())["source"]["pet"]["study_uid"]
+    assert json.loads((tmp_path / "data" / out / "case.json").read_text())["source"]["pet"]["study_uid"] == study
+
+
+def test_a_new_datalist_lists_all_cases(three, tmp_path):
+    edit(tmp_path / "data", take_out("B"))
+    three()
+    (tmp_path / "data" / "dataset.json").unlink()
+    assert names(three()) == {"training": ["A", "B"], "testing": ["C"]}
+
+
+def test_a_case_that_could_not_be_imported_once_was_not_taken_out(three, tmp_path):
+    missing = sorted((tmp_path / "dicom" / "B").glob("*_5"))[0]
+    missing.rename(tmp_path / "slice")
+    assert names(three())["training"] == ["A"]
+    (tmp_path / "slice").rename(missing)
+    assert names(three())["training"] == ["A", "B"]
+
+
+def test_entries_of_others_and_a_corrected_label_stay(three, tmp_path):
+    data = tmp_path / "data"
+    (data / "A" / "corrected.nii.gz").write_bytes((data / "A" / "label.nii.gz").read_bytes())
+    other = {"ct": "/data/x/ct.nii.gz", "pet": "/data/x/pet.nii.gz", "label": "/data/x/l.nii.gz", "patient_id": "x"}
+
+    def change(content):
+        content["training"][0]["label"] = "A/corrected.nii.gz"
+        content["training"].append(other)
+
+    edit(data, change)
+    before = (data / "A" / "label.nii.gz").stat().st_mtime_ns
+    for options in ({}, {"kind": "gtv"}):
+        content = three(**options)
+        assert content["training"][-1] == other and names(content)["training"] == ["A", "B", None]
+        assert content["training"][0]["label"] == "A/corrected.nii.gz"
+        read_datalist(data / "dataset.json")
+    assert (data / "A" / "label.nii.gz").stat().st_mtime_ns > before, "the case was made anew"
+    assert (data / "A" / "corrected.nii.gz").is_file()
+
+
+def test_a_new_case_joins_list_and_fold_of_an_entry_of_others(listed, tmp_path):
+    listed(A=facts("A", "1"))
+
+    def change(content):
+        content["training"][0]["fold"] = 0
+        content["training"].append({"ct": "/x/ct.nii.gz", "pet": "/x/pet.nii.gz", "patient_id": "B", "fold": 4})
+
+    edit(tmp_path, change)
+    listed(A=facts("A", "1"), B=facts("B", "2"))
+    assert [item["fold"] for item in json.loads((tmp_path / "dataset.json").read_text())["training"]] == [0, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda text: text.replace('"testing"', ',"testing"'), r"dataset.json is not valid JSON, line 1, column \d+: "),
+        (
+            lambda text: text.replace('"training"', '"training": 5, "was"'),
+            "something else under `training` than a list",
+        ),
+        (lambda text: '["igtv.dicom"]', "holds a list where an object"),
+        (lambda text: text.replace("igtv.dicom", 'igtv.dicom", "note": "M\xfcller'), "is not UTF-8, line 1"),
+    ],
+)
+def test_a_slip_in_the_datalist_is_said_before_anything_is_read(three, tmp_path, monkeypatch, spoil, said):
+    path = tmp_path / "data" / "dataset.json"
+    edit(tmp_path / "data", lambda content: None)  # on one line
+    path.write_bytes(spoil(path.read_text()).encode("latin-1"))
+    monkeypatch.setattr("igtv.dicom.import_dataset.find_series", lambda *_: pytest.fail("DICOM was read"))
+    with pytest.raises(ValueError, match=f"{said}.*Correct it there, or move the file away"):
+        three()
+
+
+def test_a_datalist_saved_by_a_windows_editor_is_read(three, tmp_path):
+    path = tmp_path / "data" / "dataset.json"
+    before = json.loads(path.read_text())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert three() == before
 
 
 def test_a_second_study_renames_the_case_and_the_scan_is_listed_once(dicom, run_import, tmp_path, caplog):
