@@ -26,6 +26,16 @@ def test_paths_are_absolute_and_other_keys_are_not_handed_on(write_datalist, tmp
     }
 
 
+def test_the_ct_is_known_by_its_series_and_its_part_of_it(write_datalist):
+    """Volumes such as 4D-CT phases may share a series; a CT made of several belongs to none."""
+    phase = {"series_uid": "1.2.3", "part": "TemporalPositionIdentifier 3"}
+    sources = [{"ct": [phase]}, {"ct": [{"series_uid": "1.2.4"}]}, {"ct": [phase, phase]}, {}]
+    items = [item(name, source=source) for name, source in zip("abcd", sources, strict=True)]
+    cases = [one.as_case() for one in read_datalist(write_datalist(training=items)).training]
+    found = [tuple(case.get(key) for key in ("ct_series_uid", "ct_series_part")) for case in cases]
+    assert found == [("1.2.3", "TemporalPositionIdentifier 3"), ("1.2.4", None), (None, None), (None, None)]
+
+
 def test_dataset_dir_takes_the_place_of_the_datalists_folder(write_datalist, tmp_path):
     (tmp_path / "images").mkdir()
     listing = read_datalist(write_datalist(training=[item("a")]), tmp_path / "images")

@@ -2,7 +2,7 @@
 
 import pytest
 from igtv.dicom.errors import DicomError
-from igtv.dicom.roi_names import AmbiguousRoi, choose_roi, is_igtv
+from igtv.dicom.roi_names import AmbiguousRoi, choose_roi, is_igtv, is_named, standing
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,33 @@ def test_what_is_no_target_is_never_chosen(name):
         choose_roi([name])
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["IGTV-GTV", "ITV - GTV", "ITV sub GTV", "ITV_not_GTV", "ITV without GTV", "ITV w/o GTV", "ITV_wo_gtv", "ITVnotGTV",
+     "IGTV1-GTV", "ITV_50 - iGTV", "ITV-(GTV)", "ITV\u2013GTV", "RUL_ITV-I-GTV", "GTV-GTVn", "IGTV-CTV", "ITV-tumour",
+     "GTV - Lungs", "GTV-L Lung", "Tumor-Heart", "IGTV minus bronchus", "IGTV-Bronchus", "GTV-Chest Wall"],
+)  # fmt: skip
+def test_a_difference_is_no_target(name):
+    for kind in ("igtv", "gtv"):
+        assert choose_roi(["GTV", name], kind=kind) == "GTV"
+        with pytest.raises(DicomError, match="no ROI is named as"):
+            choose_roi([name], kind=kind)
+    assert not standing(name).eligible
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["GTV-LUL", "GTV-T", "GTV-1", "GTV-R", "GTV-p", "GTV-T50", "GTV-PET-CT", "RUL-GTV", "GTV_right_lung",
+     "GTV two lungs", "GTV-Lungenherd", "GTV sub-centimetre", "Tumour left lung"],
+)  # fmt: skip
+def test_a_hyphen_or_an_organ_alone_makes_no_difference(name):
+    assert choose_roi([name, "Heart"]) == name
+
+
+def test_a_hyphen_before_a_node_leaves_a_node():
+    assert choose_roi(["GTV", "GTV-N1"], nodes=True) == ["GTV", "GTV-N1"] and standing("GTV-N1").node
+
+
 def test_nodes_are_taken_along_when_asked():
     names = ["GTVn1", "IGTV", "GTV_LN7", "PTVn", "Heart", "zGTVn"]
     assert choose_roi(names, nodes=True) == ["IGTV", "GTVn1", "GTV_LN7"]
@@ -81,6 +108,21 @@ def test_a_wildcard_reaches_beyond_the_name_without_it():
     assert choose_roi(names, roi="gtv") == "GTV"
     with pytest.raises(AmbiguousRoi, match="'GTV', 'GTV 2'"):
         choose_roi(names, roi="GTV*")
+
+
+def test_a_name_with_commas_is_meant_where_a_command_line_made_a_list_of_it():
+    names = ["GTV,5", "GTV", "7"]
+    assert choose_roi(names, roi=("GTV", 5)) == "GTV,5"
+    assert choose_roi(names, roi=("GTV", 7)) == ["GTV", "7"]  # no such name: two ROIs
+    assert choose_roi(names, roi=["GTV", "GTV,5"]) == ["GTV", "GTV,5"]
+    assert choose_roi(names, roi=7) == "7"
+
+
+def test_the_users_words_name_a_roi_but_for_case_and_separators():
+    for roi in ("IGTV_AI", "igtv ai", ["Heart", "IGTV-AI"], ("IGTV_AI",)):
+        assert is_named("IGTV_AI", roi)
+    for roi in (None, "IGTV", "IGTV*", "IGTV?AI", ["*"], 5):
+        assert not is_named("IGTV_AI", roi)
 
 
 def test_aliases_go_before_the_rules(tmp_path):

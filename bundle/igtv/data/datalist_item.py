@@ -25,6 +25,7 @@ class DatalistItem:
         ct_kind: how the CT was taken (such as "phase", "average"), free text.
         fold: the item's validation fold, or None.
         ct_series_uid: DICOM series that an import made the CT of; "" where there is none, or it was made of several.
+        ct_series_part: the volume of that series, as `Series.part` of `igtv.dicom`, where it holds several.
         no_tumour: the label says that there is no tumour, and is empty; any other empty label is a mistake.
         label_kind: "gtv" (tumour at one moment) or "igtv" (over the breathing cycle); "" where the file does not say.
     """
@@ -39,10 +40,11 @@ class DatalistItem:
     ct_series_uid: str = ""
     no_tumour: bool = False
     label_kind: str = ""
+    ct_series_part: str = ""
 
     def as_case(self) -> dict[str, str | bool]:
-        """The item as transforms take it: `case`, `patient`, `ct`, `pet`, `ct_kind`; where known, `label` and
-        `ct_series_uid`.
+        """The item as transforms take it: `case`, `patient`, `ct`, `pet`, `ct_kind`; where known, `label`,
+        `ct_series_uid` and `ct_series_part`.
 
         `no_tumour` is there, and True, only where the label says so.
         """
@@ -51,6 +53,8 @@ class DatalistItem:
             case["label"] = self.label
         if self.ct_series_uid:
             case["ct_series_uid"] = self.ct_series_uid
+        if self.ct_series_part:
+            case["ct_series_part"] = self.ct_series_part
         if self.no_tumour:
             case["no_tumour"] = True
         return case
@@ -87,7 +91,8 @@ def read_item(
         **paths,
         ct_kind=ct_kind,
         fold=_fold(entry, where),
-        ct_series_uid=_ct_series_uid(entry.get("source")),
+        ct_series_uid=_of_ct_series(entry.get("source"), "series_uid"),
+        ct_series_part=_of_ct_series(entry.get("source"), "part"),
         no_tumour=_no_tumour(entry, paths["label"], where),
         label_kind=label_kind,
     )
@@ -149,9 +154,9 @@ def _names(
     return case, patient
 
 
-def _ct_series_uid(source: object) -> str:
-    """From what the importer notes of a case: {"ct": [{"series_uid": ...}], ...}."""
+def _of_ct_series(source: object, key: str) -> str:
+    """From what the importer notes of a case: {"ct": [{"series_uid": ..., "part": ...}], ...}; part may be missing."""
     series = source.get("ct") if isinstance(source, dict) else None
     if not isinstance(series, list) or len(series) != 1 or not isinstance(series[0], dict):
         return ""
-    return str(series[0].get("series_uid") or "")
+    return str(series[0].get(key) or "")

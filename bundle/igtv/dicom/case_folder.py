@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 UNFINISHED = ".importing-"
 REPLACED = ".replaced-"
 EARLIER = "earlier_"  # begins the name of a file of somebody's whose name the import needs
+SAME_WRITE_S = 2.0  # the record is written last: a file that is younger by more than this was changed by somebody
 
 
 def replace_folder(temporary: Path, final: Path) -> None:
@@ -48,13 +49,20 @@ def _copy_own_files(earlier: Path, new: Path) -> None:
     if "label" not in (read_facts(earlier) or {"source": ["label"]}).get("source", ()):
         written.discard(LABEL_FILE)  # the case had none then: somebody drew it
     for path in sorted(earlier.iterdir()):
-        if path.name in written or path.name.startswith(TEMPORARY_PREFIX):
+        if path.name.startswith(TEMPORARY_PREFIX) or (path.name in written and not _was_changed(path)):
             continue
         target = new / path.name
-        if target.exists():
-            target = new / f"{EARLIER}{path.name}"
+        while target.exists():
+            target = target.with_name(f"{EARLIER}{target.name}")
+        if target.name != path.name:
             logger.warning("case %s: your %s is called %s now", earlier.name, path.name, target.name)
         if path.is_dir():
             shutil.copytree(path, target, symlinks=True)
         else:
             shutil.copy2(path, target, follow_symlinks=False)
+
+
+def _was_changed(path: Path) -> bool:
+    """Whether a file that an import wrote was changed in place, as a label is by whoever corrects it."""
+    record = path.with_name(CASE_FILE)
+    return record.is_file() and path.stat().st_mtime > record.stat().st_mtime + SAME_WRITE_S

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from ..files import file_sha256
 from ..inference.lesions import chosen_lesions, number_lesions
-from ..inference.manifest import MODEL_MASKS, bundle_version, run_manifest, write_manifest
+from ..inference.manifest import CASE_MANIFEST, MODEL_MASKS, bundle_version, run_manifest, write_manifest
 from .contour_source import ContourSource
 from .errors import DicomError
 from .export import (
@@ -26,10 +26,10 @@ from .export import (
 )
 from .import_case import LABEL_FILE
 from .import_record import read_case
-from .reference_series import ReferenceSeries, check_same_image, find_reference
+from .reference_series import ReferenceSeries, find_reference
 from .rtstruct_writer import check_roi_name
+from .same_scan import check_same_scan
 
-MANIFEST_FILE = "manifest.json"  # that `inferring` writes beside its masks
 CT_FILES = ("ct.nii.gz", "ct.nii")
 UNKNOWN_ROI_NAME = "TARGET"  # of a mask of which nothing says whether it is a GTV or an IGTV
 MOST_VALUES = 64  # different numbers in a map of lesions; more is an image, not a mask
@@ -56,14 +56,14 @@ def export_mask(
         mask: NIfTI or another format of SimpleITK; one ROI per number in it: `pred.nii.gz` gives one, `lesions.nii.gz`
             one per lesion.
         reference_dicom: folder with the DICOM of that CT; other series may lie there too. Where `ct.nii.gz` lies
-            beside the mask, its voxels are compared.
+            beside the mask, its voxels are compared, and its frame of reference where an import noted it.
         output_dir: folder of `rtstruct.dcm`, `seg.dcm`, `mask.nii.gz` and `export.json`, outside of `reference_dicom`.
         export: some of "nifti", "rtstruct", "dicomseg".
         roi_name: by default IGTV_AI or GTV_AI, after the model's task; of an imported label IGTV or GTV, as its
             `case.json` says; TARGET where nothing says which it is.
         roi_type: RT ROI Interpreted Type.
-        lesions: "all", "largest" (number 1), or numbers: those in the mask, or where it holds but one, of its separate
-            parts by size.
+        lesions: "all", "largest" (by its voxels), or numbers: those in the mask, or where it holds but one, of its
+            separate parts by size.
         segmentation_type: "binary", or "fractional", which needs `probability`.
         probability: map in [0, 1] on the mask's grid.
         algorithm: "AUTOMATIC", the default for `pred.nii.gz` and `lesions.nii.gz` with their manifest;
@@ -124,18 +124,12 @@ def _check_output_apart(output_dir: Path, reference_dicom: Path, inputs: Iterabl
 
 
 def _check_ct_beside(folder: Path, reference: ReferenceSeries) -> None:
-    """Compare the CT that lies beside the mask with the series.
-
-    An imported CT may be the average of several series, which none of them equals: there the importer's word counts.
-    """
+    """Compare the CT that lies beside the mask, and what the importer noted of it, with the series."""
     found = [folder / name for name in CT_FILES if (folder / name).is_file()]
     if not found:
         return
     source = (read_case(folder) or {}).get("source", {})
-    made_of = [*source.get("ct", []), *source.get("phases", [])]
-    if len(made_of) > 1 and reference.series.series_uid in {entry.get("series_uid") for entry in made_of}:
-        return
-    check_same_image(_read_image(found[0], "the CT beside the mask,"), reference)
+    check_same_scan(_read_image(found[0], "the CT beside the mask,"), reference, source)
 
 
 def _read_image(path: str | Path, option: str) -> sitk.Image:
@@ -152,7 +146,7 @@ def _read_image(path: str | Path, option: str) -> sitk.Image:
 
 def _manifest_beside(mask: Path) -> Mapping[str, Any]:
     """What made the mask, where `inferring` left word of it."""
-    path = mask.parent / MANIFEST_FILE
+    path = mask.parent / CASE_MANIFEST
     manifest = None
     if mask.name in MODEL_MASKS:
         try:
@@ -211,7 +205,10 @@ def _rois(image: sitk.Image, name: str, lesions: str | int | Iterable[int]) -> d
         if isinstance(lesions, str) and lesions == "all":
             return {name: image}
         values = number_lesions(values)
-    chosen = chosen_lesions(lesions, np.unique(values[values != 0]).astype(int).tolist())
+    found, voxels = np.unique(values[values != 0], return_counts=True)
+    if isinstance(lesions, str) and lesions == "largest":
+        lesions = int(found[voxels.argmax()])  # a mask from elsewhere numbers its parts as it likes
+    chosen = chosen_lesions(lesions, found.astype(int).tolist())
     masks = {}
     for number in chosen:
         mask = sitk.GetImageFromArray((values == number).astype(np.uint8))

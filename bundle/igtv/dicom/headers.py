@@ -99,6 +99,7 @@ KEYWORDS = (
     "StructureSetLabel",
     "StructureSetName",
     "StructureSetROISequence",
+    "SegmentSequence",
     "ReferencedFrameOfReferenceSequence",
     "ReferencedSeriesSequence",
     "RegistrationSequence",

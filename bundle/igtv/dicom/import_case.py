@@ -41,6 +41,10 @@ OVERLAY_FILE = "overlay.png"
 AVERAGE_FILE, MIP_FILE = "average.nii.gz", "mip.nii.gz"
 MOTION_FILE, MOTION_PICTURE = "motion.json", "motion.png"
 REGISTRATION_PICTURE = "registration.png"
+WRITTEN_FILES = (
+    CT_FILE, PET_FILE, LABEL_FILE, OVERLAY_FILE, AVERAGE_FILE, MIP_FILE, MOTION_FILE, MOTION_PICTURE,
+    REGISTRATION_PICTURE,
+)  # fmt: skip
 PET_OUTSIDE_SUV = 0.0
 
 
@@ -183,10 +187,12 @@ def _plan(
 ) -> tuple[LabelPlan | None, list[str]]:
     if not options.labels:
         return None, []
-    sources, decisions = label_sources(series, options.label_series)
-    plan = plan_label(sources, target, pet_frame, series, options) if sources else None
+    sources, decisions = label_sources(series, options.label_series, options.roi)
+    with _adding_to_errors(decisions):
+        plan = plan_label(sources, target, pet_frame, series, options) if sources else None
     if plan is None:
-        where = "none lies in the frame of reference of the CT or the PET" if sources else "the patient has none"
+        left = "none is left" if decisions else "the patient has none"
+        where = "none lies in the frame of reference of the CT or the PET" if sources else left
         decisions.append(f"no label: of RTSTRUCT and DICOM SEG, {where}")
     return plan, decisions
 

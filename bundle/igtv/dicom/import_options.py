@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..configuration.one_text import one_text
 from .registration_quality import LEAST_BONE_DICE
 from .roi_names import KINDS
 from .series_choice import DEFAULT, for_patient
@@ -70,6 +71,13 @@ class ImportOptions:
             for value in self._values(name):
                 if not isinstance(value, bool):
                     raise ValueError(f"{name} is {value!r}; True or False is needed")
+        for value in self._values("exclude_series"):
+            if isinstance(value, tuple) and not all(isinstance(one, str) for one in value):
+                text = one_text(value)
+                raise ValueError(
+                    f"exclude_series is {value!r}: one description with commas needs quotes within the quotes, "
+                    f"\"'{text}'\"; a list of several needs brackets, \"['A','B']\""
+                )
         for value in self._values("least_bone_dice"):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
                 raise ValueError(f"least_bone_dice is {value!r}; a number from 0 to 1 is needed")

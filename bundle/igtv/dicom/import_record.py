@@ -20,7 +20,7 @@ LOG_FILE = "import_log.json"
 TABLE_FILE, PAGE_FILE = "cases.csv", "cases.html"
 IMPORTER = "igtv.dicom"
 # Raised when a case would come out otherwise than before: older imports are then made again.
-IMPORT_VERSION = 3
+IMPORT_VERSION = 4
 COLUMNS = {
     "case": "case",
     "status": "status",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import SimpleITK as sitk
+from pydicom.dataset import Dataset
 
 from .errors import DicomError, tag_name
+from .own_contours import unapproved_names
 from .phases import FourD, PhaseName, phase_in_text
 from .references import referenced_series
+from .roi_names import is_named
 from .rtstruct_reader import list_rois, read_structure_set, structure_masks
 from .seg_reader import list_segments, read_segmentation
 from .series import Series, group_into_series
@@ -29,29 +32,36 @@ class LabelSource:
         series: the series it belongs to.
         series_uids: image series that it says it was drawn on; may be stale.
         sop_instance_uid: its own.
+        passed_over: names of ROIs or segments that do not count.
     """
 
     path: Path
     series: Series
     series_uids: tuple[str, ...]
     sop_instance_uid: str = ""
+    passed_over: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """For messages: modality and description, never a patient."""
         return f'{self.series.modality} "{self.series.description}" (series {self.series.series_uid})'
 
+    @property
+    def header(self) -> Dataset:
+        """Its own of the series' headers."""
+        return self.series.headers[self.series.files.index(self.path)]
+
     @cached_property
     def frame_of_reference_uid(self) -> str:
         """Its own, "" without one: objects of one series may differ."""
-        header = self.series.headers[self.series.files.index(self.path)]
-        ((own,), _) = group_into_series([(self.path, header)])
+        ((own,), _) = group_into_series([(self.path, self.header)])
         return own.frame_of_reference_uid
 
     @cached_property
     def rois(self) -> list[str]:
-        """Names of its ROIs or segments."""
-        return list_rois(self.path) if self.series.modality == "RTSTRUCT" else list_segments(self.path)
+        """Names of its ROIs or segments that count."""
+        names = list_rois(self.path) if self.series.modality == "RTSTRUCT" else list_segments(self.path)
+        return [name for name in names if name not in self.passed_over]
 
     def masks(self, names: Sequence[str], grid: sitk.Image, frame: str) -> tuple[dict[str, sitk.Image], list[str]]:
         """ROIs as uint8 masks on a grid, and the decisions.
@@ -73,12 +83,18 @@ class LabelSource:
         return {name: masks[name] for name in names}, []
 
 
-def label_sources(series: Sequence[Series], label_series: str | None = None) -> tuple[list[LabelSource], list[str]]:
+def label_sources(
+    series: Sequence[Series], label_series: str | None = None, roi: str | Sequence[str] | None = None
+) -> tuple[list[LabelSource], list[str]]:
     """All objects with contours, and what is wrong with those left out.
+
+    What our own network drew and nobody corrected or approved is passed over, unless the user names it: by ROI, or by a
+    series where `label_series` leaves nothing else.
 
     Args:
         series: series of one patient.
         label_series: the user's choice, UID or (part of) the description.
+        roi: the user's choice of ROIs.
 
     Raises:
         DicomError: `label_series` fits none.
@@ -92,7 +108,37 @@ def label_sources(series: Sequence[Series], label_series: str | None = None) -> 
     for one in found:
         for header, path in zip(one.headers, one.files, strict=True):
             sources.append(LabelSource(path, one, referenced_series(header), str(header.get("SOPInstanceUID") or "")))
-    return sources, decisions
+    drawn, words = _without_unapproved(sources, roi)
+    if label_series and not drawn:
+        return sources, decisions
+    return drawn, decisions + words
+
+
+def _without_unapproved(
+    sources: Sequence[LabelSource], roi: str | Sequence[str] | None
+) -> tuple[list[LabelSource], list[str]]:
+    """Sources without what our own network drew alone, and words on it."""
+    kept, decisions = [], []
+    for one in sources:
+        out = _unapproved(one, roi)
+        if not out:
+            kept.append(one)
+            continue
+        decisions.append(
+            f"passed over, {', '.join(map(repr, out))} of {one.name}: drawn by this program's network, corrected and "
+            "approved by nobody; to take it name the ROI with --roi or the series with --label_series"
+        )
+        if len(out) < len(one.rois):
+            kept.append(replace(one, passed_over=tuple(out)))
+    return kept, decisions
+
+
+def _unapproved(source: LabelSource, roi: str | Sequence[str] | None) -> list[str]:
+    names = {name for name in unapproved_names(source.header) if not is_named(name, roi)}
+    try:
+        return [name for name in source.rois if name in names] if names else []
+    except DicomError:  # damaged: it must not pass for one without target, whoever wrote it
+        return []
 
 
 def in_frame(sources: Sequence[LabelSource], frame: str, known: Sequence[Series]) -> list[LabelSource]:

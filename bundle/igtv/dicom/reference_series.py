@@ -17,12 +17,6 @@ from .headers import IMAGE_MODALITIES
 from .mask_grid import OUTSIDE_SHARE, resampled, share_outside
 from .series import Series, find_series
 from .series_choice import choose_series, listing
-from .volume import pixel_values, rescale
-
-# Of tissue voxels so many may differ by more than rounding before two images are of different scans.
-DIFFERENT_SHARE = 0.05
-ROUNDING_HU = 1.0
-AIR_HU = -1000.0  # below lies padding, which every program fills in its own way
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +63,7 @@ def read_reference(series: Series) -> ReferenceSeries:
 
 
 def find_reference(
-    source: str | Path | Sequence[Series], mask: sitk.Image, wanted: str | None = None
+    source: str | Path | Sequence[Series], mask: sitk.Image, wanted: str | None = None, part: str = ""
 ) -> ReferenceSeries:
     """The series that a mask belongs to.
 
@@ -80,6 +74,7 @@ def find_reference(
         mask: the mask to place.
         wanted: SeriesInstanceUID, or a part of the description, that chooses between several; the series it names
             may have another grid.
+        part: `Series.part` of the volume, where `wanted` is a UID that several share (phases of a 4D-CT).
 
     Raises:
         DicomError: no series, or more than one, is left, or the only one has another grid than the mask.
@@ -89,7 +84,9 @@ def find_reference(
     cts = [series for series in images if series.modality == "CT"]
     candidates = cts or images
     if wanted:
-        candidates = choose_series(images, wanted, "ct_series")
+        chosen = choose_series(images, wanted, "ct_series")
+        # a folder with one of the volumes alone needs nothing to tell it from the others
+        candidates = [one for one in chosen if part and one.part == part] or chosen
     if not candidates:
         raise DicomError(f"reference_dicom holds no image series, but {listing(found)}")
     if len(candidates) == 1:
@@ -142,34 +139,6 @@ def place_mask(mask: sitk.Image, reference: ReferenceSeries) -> sitk.Image:
     if not sitk.GetArrayViewFromImage(placed).any():
         raise DicomError("the mask is smaller than a voxel of the series, nothing of it is left: nothing is written")
     return placed
-
-
-def check_same_image(image: sitk.Image, reference: ReferenceSeries) -> None:
-    """Make sure that an image was made from the series: scans of one protocol share their grid, not their voxels.
-
-    Looks at the middle slice, and says so in the log where another grid leaves nothing to compare.
-
-    Args:
-        image: the CT that was segmented, in HU.
-
-    Raises:
-        DicomError: the voxels differ.
-    """
-    if not same_grid(image, reference):
-        logger.warning("the CT is not on the grid of %s: check that both are of one scan", reference.series.label)
-        return
-    index = len(reference.headers) // 2
-    slope, intercept = rescale(reference.headers[index], reference.files[index])
-    expected = pixel_values(reference.files[index]) * slope + intercept
-    plane = reference.grid[:, :, index : index + 1]
-    found = sitk.GetArrayFromImage(sitk.Resample(image, plane, sitk.Transform(), sitk.sitkNearestNeighbor))[0]
-    tissue = (expected > AIR_HU) & (found > AIR_HU)
-    different = np.abs(found.astype(float) - expected)[tissue] > ROUNDING_HU
-    if tissue.any() and different.mean() > DIFFERENT_SHARE:
-        raise DicomError(
-            f"{reference.series.label} is not the CT that was segmented: {100 * different.mean():.0f} % of the voxels "
-            f"in {reference.files[index].name} differ; give the folder of that CT as --reference_dicom"
-        )
 
 
 def same_grid(image: sitk.Image, reference: ReferenceSeries) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from ..configuration.one_text import one_text
 from .errors import DicomError
 
 LOGGER = logging.getLogger(__name__)
@@ -32,6 +33,16 @@ _TIERS = {
 _IGTV = "|".join(pattern for _, pattern in _TIERS["igtv"][:3])  # names that say that the breathing is in it
 # targets with margins, help structures of the optimisation, and volumes taken off each other
 _NEVER = re.compile(r"ptv|ctv|prv|ring|shell|rind|opt|avoid|dummy|crop|dose|minus|ohne|margin|expan|\d ?mm|\+ ?\d")
+# "ITV - GTV", "ITV_not_GTV": a target less another structure; what may follow a hyphen otherwise is a lobe or a number
+_STRUCTURE = (
+    r"(?:i[\s_-]?gtv|gtv|itv|(?:ctv|ptv|tumou?r|lung(?:s|e|en)?|hearts?|herz|bronch(?:us|i)|trachea|o?esophagus|aorta|"
+    r"vessels?|spinal|cord|spine|vertebrae?|chest[\s_-]?wall|ribs?|bones?|liver|diaphragm|air|necrosis|cavity|body|skin)"
+    r"(?![a-z]))"
+)
+_DIFFERENCE = re.compile(
+    r"(?:gtv|itv|tumou?r|lesion).*?(?:[-\u2010-\u2015\u2212]|(?:(?<![a-z])|(?<=[gi]tv))(?:sub|not|without|w/?o))"
+    r"[\s_.()\[\]]*(?:(?:l|r|lt|rt|left|right|both)[\s_.]+)?" + _STRUCTURE
+)
 _HELP_PREFIX = re.compile(r"^[\s]*[z_~]", re.IGNORECASE)  # TG-263: not evaluated when a name starts with z or _
 _TARGET = r"(?:i_?gtv|gtv|itv|tumou?r|lesion)"
 _NODE_AFTER = re.compile(
@@ -81,7 +92,7 @@ def choose_roi(
 
     For `igtv` the first of these that exists: IGTV*, GTV_MIP* (GTV_4D*), ITV*, GTV* (GTVp*), tumour*; for `gtv`: GTV*
     (GTVp*), tumour*. Case and separators do not matter. Never chosen: PTV, CTV, rings, help structures (z..., _...,
-    ..opt), margins, differences such as Lungs-GTV, tumour beds; nodes (GTVn, LN) only when asked for.
+    ..opt), margins, differences such as ITV-GTV or Lungs-GTV, tumour beds; nodes (GTVn, LN) only when asked for.
 
     Args:
         names: of the ROIs that have contours.
@@ -167,8 +178,10 @@ def _nothing(names: Sequence[str], kind: str) -> DicomError:
 
 def _named(names: Sequence[str], roi: str | Sequence[str]) -> str | list[str]:
     """Names that the user asked for."""
-    if isinstance(roi, str):
-        found = _one_pattern(names, roi)
+    if isinstance(roi, tuple) and one_text(roi) in names:
+        roi = one_text(roi)  # of a name with commas
+    if not isinstance(roi, list | tuple):
+        found = _one_pattern(names, str(roi))
         if len(found) > 1:
             raise AmbiguousRoi(
                 f"--roi {roi!r} fits {len(found)} ROIs: {_listed(found)}; give one of them, or a list of them"
@@ -176,7 +189,7 @@ def _named(names: Sequence[str], roi: str | Sequence[str]) -> str | list[str]:
         return found[0]
     if not roi:
         raise DicomError("--roi is an empty list")
-    return list(dict.fromkeys(name for one in roi for name in _one_pattern(names, one)))
+    return list(dict.fromkeys(name for one in _patterns(roi) for name in _one_pattern(names, one)))
 
 
 def _one_pattern(names: Sequence[str], pattern: str) -> list[str]:
@@ -192,6 +205,25 @@ def _one_pattern(names: Sequence[str], pattern: str) -> list[str]:
         if found:
             return found
     raise DicomError(f"no ROI is named {pattern!r} (--roi); there are: {_listed(names) or 'none'}")
+
+
+def is_named(name: str, roi: str | Sequence[str] | None) -> bool:
+    """Whether the user's choice of ROIs names this one, but for case and separators; `*` and `?` name nobody.
+
+    Args:
+        name: of the ROI.
+        roi: as in `choose_roi`.
+    """
+    plain = _normalised(name).replace("_", "")
+    patterns = [one for one in _patterns(roi) if not set("*?") & set(one)]
+    return any(name == one or plain == _normalised(one).replace("_", "") != "" for one in patterns)
+
+
+def _patterns(roi: str | Sequence[str] | None) -> list[str]:
+    """The user's choice as a list of texts; a command line makes a tuple of "GTV,5", and a number of "5"."""
+    if roi is None:
+        return []
+    return [str(one) for one in roi] if isinstance(roi, list | tuple) else [str(roi)]
 
 
 def read_aliases(aliases: str | Path | Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]]:
@@ -235,7 +267,8 @@ def _starts_with(name: str, pattern: str) -> bool:
 
 def _is_excluded(name: str) -> bool:
     lowered = name.strip().lower()
-    return bool(_HELP_PREFIX.match(name) or _NEVER.search(lowered) or _BED.match(_normalised(name)))
+    said = _NEVER.search(lowered) or _DIFFERENCE.search(lowered)
+    return bool(_HELP_PREFIX.match(name) or said or _BED.match(_normalised(name)))
 
 
 def _is_node(name: str) -> bool:

@@ -92,7 +92,8 @@ def _segmentation(
 ) -> hd.seg.Segmentation:
     fractional = frames.dtype.kind == "f"
     kind = hd.seg.SegmentationTypeValues.FRACTIONAL if fractional else hd.seg.SegmentationTypeValues.BINARY
-    label = re.sub("[^A-Z0-9_ ]", "_", names[0].upper())[:16].strip() or "SEG"
+    # a code begins with a letter and ends with no blank or underscore
+    label = re.sub("[^A-Z0-9_ ]", "_", names[0].upper()).lstrip("0123456789 _")[:16].rstrip(" _") or "SEG"
     dataset = hd.seg.Segmentation(
         source_images=[_with_type_2(header) for header in reference.headers],
         pixel_array=frames,
@@ -111,6 +112,9 @@ def _segmentation(
         content_label=label,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
+    # set afterwards: highdicom takes the patient's name over, but not the character set that it needs
+    if reference.headers[0].get("SpecificCharacterSet"):
+        dataset.SpecificCharacterSet = reference.headers[0].SpecificCharacterSet
     dataset.SeriesDescription = long_string(f"{names[0]}, not approved")
     # set afterwards: highdicom takes measures other than the CT's, whose thickness may be wrong, for another grid
     (measures,) = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..configuration.one_text import one_text, without_comma_blanks
 from .errors import DicomError
 from .series import Series, load_series
 
@@ -29,23 +30,30 @@ def choose_series(candidates: Sequence[Series], wanted: str, option: str) -> lis
 
     Args:
         candidates: series to choose from.
-        wanted: series UID, or a description or a part of one; upper and lower case are the same.
+        wanted: series UID, or a description or a part of one; upper and lower case are the same, and so are commas with
+            and without blanks. What a command line made of commas or digits is taken as the text it came from.
         option: name of the option, for the error.
 
     Raises:
         DicomError: none fits; the text names what there is.
     """
-    word = str(wanted).strip().lower()
+    word = _comparable(one_text(wanted))
     rules = (
         lambda one: one.series_uid.lower() == word,
-        lambda one: one.description.lower() == word,
-        lambda one: word in f"{one.description} {one.part}".lower(),
+        lambda one: _comparable(one.description) == word,
+        lambda one: word in _comparable(f"{one.description} {one.part}"),
     )
     for rule in rules:
         found = [one for one in candidates if word and rule(one)]
         if found:
             return found
-    raise DicomError(f"--{option} {wanted!r} fits none of: {listing(candidates)}")
+    text = wanted if isinstance(wanted, str) else one_text(wanted)
+    hint = "" if isinstance(wanted, str) else f" (to have it taken letter by letter: --{option} \"'{text}'\")"
+    raise DicomError(f"--{option} {text!r} fits none of: {listing(candidates)}{hint}")
+
+
+def _comparable(text: str) -> str:
+    return without_comma_blanks(text.strip().lower())
 
 
 def series_at(path: str | Path, known: Sequence[Series]) -> Series | None:

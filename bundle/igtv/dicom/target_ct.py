@@ -7,6 +7,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from ..configuration.one_text import one_text
 from .ct_kind import AVERAGE, MIP, PHASE, ct_kind
 from .errors import DicomError
 from .four_d import average_and_mip, read_phase
@@ -88,7 +89,7 @@ def choose_target(
         if pair.ct is not None:
             return _of_series(pair.ct, [pair.four_d] if pair.four_d is not None else [])
         return _made(pair.four_d, AVERAGE, ("the 4D-CT is the only CT: its average is the target (--target_ct)",))
-    word = str(target_ct).strip()
+    word = one_text(target_ct).strip()
     cts = [one for one in series if one.modality == "CT"]
     folder = series_at(word, cts) if Path(word).is_dir() else None
     if folder is not None:

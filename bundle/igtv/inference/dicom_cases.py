@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..configuration.one_text import one_text
 from ..data.datalist import PARTS, read_datalist
 from ..dicom.import_dataset import import_dataset
 from ..dicom.import_record import LOG_FILE
@@ -22,7 +23,8 @@ class DicomCases:
     """What came out of a folder of DICOM.
 
     Attributes:
-        cases: `case`, `ct`, `pet`, and `ct_series_uid` where the CT is one series of the folder.
+        cases: `case`, `ct`, `pet`; `ct_series_uid` where the CT is one series of the folder, and `ct_series_part` where
+            it is one of the volumes that share the series.
         left_out: case -> why it cannot be segmented.
         series: all series of the folder, and of the one that `target_ct` names.
     """
@@ -64,8 +66,8 @@ def import_cases(
     datalist = import_dataset(dicom_dir, folder, case_names, num_workers=num_workers, labels=False, **choices)
     series, _ = find_series(dicom_dir)
     here = {one.series_uid for one in series}
-    if target_ct and Path(target_ct).is_dir():  # the CT may lie elsewhere; contours go back to it
-        series += [one for one in find_series(target_ct)[0] if one.series_uid not in here]
+    if target_ct and Path(one_text(target_ct)).is_dir():  # the CT may lie elsewhere; contours go back to it
+        series += [one for one in find_series(one_text(target_ct))[0] if one.series_uid not in here]
     log = json.loads((folder / LOG_FILE).read_text(encoding="utf-8"))
     sources = {row["case"]: row.get("source", {}) for row in log["cases"]}
     content = json.loads(datalist.read_text(encoding="utf-8"))

@@ -9,8 +9,10 @@ import SimpleITK as sitk
 from ..dicom.contour_source import ContourSource
 from ..dicom.errors import DicomError
 from ..dicom.export import ROI_NAMES, check_formats, check_segmentation_type, export_masks, remove_earlier_export
-from ..dicom.reference_series import ReferenceSeries, check_same_image, find_reference, known_series
+from ..dicom.import_record import read_case
+from ..dicom.reference_series import ReferenceSeries, find_reference, known_series
 from ..dicom.rtstruct_writer import check_roi_name
+from ..dicom.same_scan import check_same_scan
 from ..dicom.series import Series
 from .dicom_cases import DicomCases
 
@@ -69,7 +71,7 @@ class DicomExport:
 
         Args:
             folder: results of the case.
-            source: the case: `ct`, and `ct_series_uid` where it is known from the import.
+            source: the case: `ct`, and `ct_series_uid` and `ct_series_part` where they are known from the import.
             model: its entry in the manifest.
             version: of the bundle.
             mask_file: the chosen lesions, 1 inside.
@@ -79,7 +81,7 @@ class DicomExport:
             Names of the files written.
 
         Raises:
-            DicomError: see `find_reference`, `check_same_image` and `export_masks`.
+            DicomError: see `find_reference`, `check_same_scan` and `export_masks`.
             FileExistsError: see `export_masks`.
         """
         remove_earlier_export(folder)  # the mask is a new one already
@@ -87,7 +89,8 @@ class DicomExport:
             return []
         mask, ct = sitk.ReadImage(str(mask_file)), sitk.ReadImage(str(source["ct"]))
         reference = self._reference(source, mask)
-        check_same_image(ct, reference)
+        facts = read_case(Path(source["ct"]).parent) or {}
+        check_same_scan(ct, reference, facts.get("source", {}))
         name = self.roi_name or ROI_NAMES.get((model or {}).get("task"), "IGTV_AI")
         files = export_masks(
             folder,
@@ -109,4 +112,4 @@ class DicomExport:
             )
         if not self._series:
             self._series = known_series(self.reference_dicom)
-        return find_reference(self._series, mask, uid or self.ct_series)
+        return find_reference(self._series, mask, uid or self.ct_series, source.get("ct_series_part", ""))

@@ -115,6 +115,45 @@ def test_a_target_ct_may_lie_in_another_folder(dicom_dir, write_ct, tmp_path):
     assert case["ct_series_uid"] == planning.SeriesInstanceUID in {one.series_uid for one in found.series}
 
 
+@pytest.fixture(scope="module")
+def phases_in_one_series(tmp_path_factory, write_ct):
+    """A 4D-CT whose five phases share one series UID, and its PET; phase k is 10 k HU brighter."""
+    folder = tmp_path_factory.mktemp("four_d")
+    shared = {word: generate_uid(prefix=None) for word in ("StudyInstanceUID", "FrameOfReferenceUID")}
+    shared["PatientID"] = "F1"
+    uid = generate_uid(prefix=None)
+    for number in range(5):
+        write_ct(
+            folder / f"phase{number}", SeriesInstanceUID=uid, SeriesDescription="4D thorax",
+            RescaleIntercept=10 * number, TemporalPositionIdentifier=number + 1, ImageComments=f"{20 * number}%",
+            **shared,
+        )  # fmt: skip
+    write_ct(folder / "pt", **{**shared, **PET})
+    return folder
+
+
+def test_a_phase_that_shares_its_series_finds_its_own_images(phases_in_one_series, tmp_path):
+    imported = import_cases(phases_in_one_series, tmp_path / "out", target_ct="40%")
+    images = {str(pydicom.dcmread(file).SOPInstanceUID) for file in (phases_in_one_series / "phase2").iterdir()}
+    datalist = Path(imported.cases[0]["ct"]).parents[1] / "dataset.json"
+    listed = DicomExport("rtstruct", reference_dicom=phases_in_one_series)
+    alone = DicomExport("rtstruct", reference_dicom=phases_in_one_series / "phase2")  # where nothing needs a part
+    for export, case in (
+        (DicomExport("rtstruct", imported=imported), imported.cases[0]),
+        (listed, find_cases(datalist=datalist)[0]),
+        (alone, find_cases(datalist=datalist)[0]),
+    ):
+        image = nib.load(case["ct"])
+        mask = MetaTensor(torch.ones(1, *image.shape), affine=torch.from_numpy(image.affine))
+        writer = CaseWriter(tmp_path / "masks", [case], ("mask",), progress=False, dicom_export=export)
+        row = writer.write("F1", {"pred": mask})
+        assert row.get("exported") == ["rtstruct.dcm"], row
+        dataset = pydicom.dcmread(tmp_path / "masks" / "F1" / "rtstruct.dcm")
+        (study,) = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+        (series,) = study.RTReferencedSeriesSequence
+        assert {str(one.ReferencedSOPInstanceUID) for one in series.ContourImageSequence} == images
+
+
 def test_nothing_to_segment_says_why(dicom_dir, tmp_path):
     assert import_cases(None, tmp_path) == DicomCases()
     with pytest.raises(FileNotFoundError, match="No case with CT and PET in dicom_dir. C3: no PET"):

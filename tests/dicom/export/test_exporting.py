@@ -172,6 +172,22 @@ def test_the_average_of_a_4d_ct_may_go_to_one_of_its_phases(tmp_path, patient, r
         export_mask(mask, patient["dicom"], tmp_path / "out", "rtstruct", ct_series=uid)
 
 
+def test_a_ct_of_another_frame_of_reference_than_the_cases_is_refused(tmp_path, patient, write_ct, monkeypatch):
+    """Whatever --ct_series names; the very same CT under new UIDs is the same scan."""
+    mask = tmp_path / "case" / "label.nii.gz"
+    nib.save(nib.Nifti1Image(patient["mask"], patient["affine"]), mask)
+    facts = {"source": {"ct": [{"series_uid": "1.2.3", "frame_of_reference_uid": "1.2.3.4"}]}}
+    monkeypatch.setattr("igtv.dicom.exporting.read_case", lambda folder: facts)
+    taller = write_ct(tmp_path / "taller", size=(40, 36, 10))
+    frame = pydicom.dcmread(next(taller.iterdir())).FrameOfReferenceUID
+    with pytest.raises(DicomError, match=f"frame of reference {frame}, .* in 1.2.3.4, .*--reference_dicom"):
+        export_mask(mask, taller, tmp_path / "out", ct_series="CT")
+    assert not (tmp_path / "out").exists()
+    assert export_mask(mask, patient["dicom"], tmp_path / "out", "rtstruct")  # de-identified: other UIDs, same voxels
+    facts["source"]["ct"][0]["frame_of_reference_uid"] = str(frame)
+    assert export_mask(mask, taller, tmp_path / "out", "rtstruct", ct_series="CT")
+
+
 @pytest.mark.parametrize("name", ["rtstruct.dcm", "seg.dcm"])
 def test_files_of_the_clinic_are_not_replaced(tmp_path, patient, name):
     folder = tmp_path / "out" / "P1"
@@ -246,6 +262,16 @@ def test_parts_of_a_binary_mask_can_be_chosen(tmp_path, patient):
         name, read = contours(tmp_path / "out" / "rtstruct.dcm", patient)
         assert (name, read.sum()) == ("TARGET", voxels)
     assert "unknown origin" in pydicom.dcmread(tmp_path / "out" / "rtstruct.dcm").StructureSetDescription
+
+
+def test_the_largest_is_the_one_of_most_voxels_whatever_its_number(tmp_path, patient):
+    """Somebody else's map may number its parts as it likes."""
+    numbered = patient["mask"] * 7
+    numbered[25:30] = patient["mask"][25:30] * 3  # 90 voxels under the lower number, 540 under 7
+    nib.save(nib.Nifti1Image(numbered, patient["affine"]), tmp_path / "mine.nii.gz")
+    for lesions, voxels in (("largest", 540), (7, 540), (3, 90)):
+        export_mask(tmp_path / "mine.nii.gz", patient["dicom"], tmp_path / "out", "rtstruct", lesions=lesions)
+        assert contours(tmp_path / "out" / "rtstruct.dcm", patient)[1].sum() == voxels
 
 
 def test_empty_mask_stays_nifti_and_the_refusal_is_told(tmp_path, patient):

@@ -98,6 +98,47 @@ def test_what_cannot_be_is_refused(tmp_path, references, awkward_voxels, as_mask
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "characters, name, study",
+    [
+        ("ISO_IR 192", "Yamada^Tarou=山田^太郎=やまだ^たろう", "胸部 CT"),
+        ("ISO_IR 192", "Müller^Jörg", "Thorax nüchtern"),
+        ("ISO_IR 100", "Müller^Jörg", "Thorax nüchtern"),
+        ("ISO_IR 144", "Иванов^Иван", "Грудь"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎", "胸部 CT"),
+        ("", "Miller^Jo", "Thorax"),
+    ],
+)
+def test_patient_and_study_are_read_as_the_ct_has_them(
+    tmp_path, write_ct, awkward_voxels, as_mask, characters, name, study
+):
+    """And what is written here is plain text, which every character set holds."""
+    attributes = {"SpecificCharacterSet": characters} if characters else {}
+    folder = write_ct(tmp_path / "ct", **attributes, PatientName=name, StudyDescription=study)
+    reference = read_reference(load_series(folder))
+    masks = {"IGTV_AI [1]": as_mask(awkward_voxels, reference)}
+    source = ContourSource("AUTOMATIC", "Modell für Lunge", "0.1.0")
+    path = write_segmentation(tmp_path / "seg.dcm", masks, reference, source=source)
+    dataset = pydicom.dcmread(path)
+    dataset.decode()
+    assert (str(dataset.PatientName), dataset.StudyDescription) == (name, study)
+    assert dataset.SeriesDescription == "IGTV_AI [1], not approved"
+    (segment,) = dataset.SegmentSequence
+    (algorithm,) = segment.SegmentationAlgorithmIdentificationSequence
+    assert (segment.SegmentLabel, algorithm.AlgorithmName) == ("IGTV_AI [1]", "Modell f?r Lunge")
+    assert ("SpecificCharacterSet" in dataset) == bool(characters)
+
+
+@pytest.mark.parametrize(
+    "name, code", [("IGTV [1]", "IGTV _1"), ("2_GTV", "GTV"), ("123", "SEG"), ("A" * 15 + "_b", "A" * 15)]
+)
+def test_any_roi_name_makes_a_code(tmp_path, references, awkward_voxels, as_mask, name, code):
+    reference = references["identity"]
+    path = write_segmentation(tmp_path / "seg.dcm", {name: as_mask(awkward_voxels, reference)}, reference)
+    dataset = pydicom.dcmread(path)
+    assert (dataset.ContentLabel, dataset.SegmentSequence[0].SegmentLabel) == (code, name)
+
+
 def test_names_with_umlauts_survive(tmp_path, write_ct, awkward_voxels, as_mask):
     """The object has a character set of its own."""
     folder = write_ct(tmp_path / "ct", SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Jörg")

@@ -1,6 +1,7 @@
 """A case that is made anew: what somebody put into its folder stays."""
 
 import json
+import os
 
 import pytest
 from igtv.dicom.case_folder import clear_leftovers, replace_folder
@@ -42,6 +43,20 @@ def test_a_label_drawn_where_the_import_had_none_is_not_lost_when_one_comes(fold
     replace_folder(new, case)
     assert content(case)["label.nii.gz"] == "new" and content(case)["earlier_label.nii.gz"] == "mine"
     assert "your label.nii.gz is called earlier_label.nii.gz now" in caplog.text
+
+
+def test_a_label_that_was_corrected_in_place_is_not_lost(folders, caplog):
+    new, case = folders
+    (case / "label.nii.gz").write_text("mine")
+    (case / "earlier_label.nii.gz").write_text("mine of last year")
+    record = (case / "case.json").stat().st_mtime
+    os.utime(case / "label.nii.gz", (record, record + 3600))
+    replace_folder(new, case)
+    assert content(case)["label.nii.gz"] == "new"
+    assert content(case)["earlier_label.nii.gz"] == "mine of last year"
+    assert content(case)["earlier_earlier_label.nii.gz"] == "mine"
+    assert not (case / "earlier_ct.nii.gz").exists()
+    assert "your label.nii.gz is called earlier_earlier_label.nii.gz now" in caplog.text
 
 
 def test_a_kill_between_the_two_moves_loses_nothing(folders):

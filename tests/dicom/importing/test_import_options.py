@@ -39,6 +39,8 @@ def test_a_mapping_applies_to_its_patients_only():
         {"least_bone_dice": {"default": 1.5}},
         {"least_bone_dice": "0.5"},
         {"least_bone_dice": {"P7": True}},
+        {"exclude_series": ("CT", 5.0, "B30f")},
+        {"exclude_series": {"P7": ("CT", 5)}},
     ],
 )
 def test_a_wrong_value_is_refused_also_within_a_mapping(choices):
