@@ -80,9 +80,12 @@ def test_evaluation_sees_what_inference_gives(configs):
     renamed = json.loads(json.dumps(steps).replace('"@preprocessing"', '"@evaluation#preprocessing"'))
     assert evaluate["postprocessing"]["transforms"] == renamed
     assert configs["inference"]["test_time_flips"] == configs["evaluate"]["test_time_flips"]
-    # the same lesion is chosen while training, by the overlay that evaluates, and by inference
+    # the same lesion is chosen while training, where numbers are refused, by the overlay that evaluates, and by inference
     *_, chosen = configs["train"]["validate"]["postprocessing"]["transforms"]
-    assert chosen == steps[-1] and configs["train"]["lesions"] == configs["inference"]["lesions"]
+    rule = chosen["lesions"]
+    assert rule == {"_target_": "igtv.inference.lesions.lesion_rule", "lesions": steps[-1]["lesions"]}
+    assert chosen | {"lesions": rule["lesions"]} == steps[-1]
+    assert configs["train"]["lesions"] == configs["inference"]["lesions"]
     # what the shared `_disabled_` expressions ask: evaluation writes masks alone, inference what the user wants
     assert configs["evaluate"]["outputs"] == ["mask"]
     assert evaluate["writer"]["outputs"] == configs["inference"]["writer"]["outputs"] == "@outputs"
