@@ -2,6 +2,7 @@
 
 import json
 
+import pydicom
 import pytest
 from igtv.data.datalist import read_datalist
 
@@ -20,6 +21,10 @@ def months(dicom, run_import, tmp_path):
     content["training"][0] |= {"label": "A/corrected.nii.gz", "note": "baseline"}
     (folder / "dataset.json").write_text(json.dumps(content))
     dicom.patient(tmp_path / "jun", "A", frame="1.2.2", seed=1)
+    for path in (entry for entry in (tmp_path / "jun").rglob("*") if entry.is_file()):
+        dataset = pydicom.dcmread(path)
+        dataset.StudyDate = "20200601"  # studies of one day would be in the order of their random UIDs
+        dataset.save_as(path)
     return tmp_path
 
 
