@@ -80,7 +80,7 @@ def test_evaluation_sees_what_inference_gives(configs):
     renamed = json.loads(json.dumps(steps).replace('"@preprocessing"', '"@evaluation#preprocessing"'))
     assert evaluate["postprocessing"]["transforms"] == renamed
     assert configs["inference"]["test_time_flips"] == configs["evaluate"]["test_time_flips"]
-    # the same lesion is chosen while training, where numbers are refused, by the overlay that evaluates, and by inference
+    # the same lesion is chosen while training (no numbers there), by the overlay that evaluates, and by inference
     *_, chosen = configs["train"]["validate"]["postprocessing"]["transforms"]
     rule = chosen["lesions"]
     assert rule == {"_target_": "igtv.inference.lesions.lesion_rule", "lesions": steps[-1]["lesions"]}
