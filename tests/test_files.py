@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from igtv.files import replacing, write_json
+from igtv.files import free_path, replacing, write_json
 
 REPLACE = os.replace
 
@@ -57,3 +57,16 @@ def test_what_json_cannot_hold_leaves_the_file_as_it_was(tmp_path):
     with pytest.raises(TypeError, match="PosixPath"):
         write_json(path, {"a": tmp_path})
     assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_free_path_has_the_lowest_number_that_is_left(tmp_path):
+    wanted = tmp_path / "pred_corrected.nii.gz"
+    found = []
+    for _ in range(3):
+        found.append(free_path(wanted, ".nii.gz"))
+        found[-1].touch()
+    assert [path.name for path in found] == [
+        "pred_corrected.nii.gz", "pred_corrected_2.nii.gz", "pred_corrected_3.nii.gz",
+    ]  # fmt: skip
+    (tmp_path / "previous").mkdir()
+    assert free_path(tmp_path / "previous").name == "previous_2"

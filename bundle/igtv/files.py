@@ -51,6 +51,21 @@ def replacing(path: str | Path, mode: int = 0o666) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def free_path(path: str | Path, suffix: str = "") -> Path:
+    """The path, or where something is there already, that with `_2`, `_3`, ... before its suffix.
+
+    Args:
+        path: file or folder.
+        suffix: the end of its name that stays the end, such as ".nii.gz".
+    """
+    path = Path(path)
+    stem, target, number = path.name.removesuffix(suffix), path, 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{stem}_{number}{suffix}")
+    return target
+
+
 def remove_leftovers(folder: str | Path) -> int:
     """Delete what writes that were killed left in a folder and below; returns how many files there were."""
     leftovers = list(Path(folder).rglob(f"{TEMPORARY_PREFIX}*"))

@@ -1,6 +1,5 @@
 """The verb `exporting`: a mask file, such as `inferring` writes or a user corrected, as RTSTRUCT and DICOM SEG."""
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,14 @@ import SimpleITK as sitk
 
 from ..files import file_sha256
 from ..inference.lesions import chosen_lesions, number_lesions
-from ..inference.manifest import CASE_MANIFEST, MODEL_MASKS, bundle_version, run_manifest, write_manifest
+from ..inference.manifest import (
+    MODEL_MASKS,
+    bundle_version,
+    read_case_manifest,
+    run_manifest,
+    was_changed,
+    write_manifest,
+)
 from .contour_source import ContourSource
 from .errors import DicomError
 from .export import (
@@ -146,19 +152,12 @@ def _read_image(path: str | Path, option: str) -> sitk.Image:
 
 def _manifest_beside(mask: Path) -> Mapping[str, Any]:
     """What made the mask, where `inferring` left word of it."""
-    path = mask.parent / CASE_MANIFEST
-    manifest = None
-    if mask.name in MODEL_MASKS:
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            manifest = None
-    if not isinstance(manifest, dict) or manifest.get("command") != "inferring":
+    manifest = read_case_manifest(mask.parent) if mask.name in MODEL_MASKS else {}
+    if not manifest:
         logger.warning(
             "no manifest of a model says where %s comes from: it counts as drawn by hand unless --algorithm says "
             "otherwise", mask.name,
         )  # fmt: skip
-        return {}
     return manifest
 
 
@@ -181,8 +180,7 @@ def _algorithm(mask: Path, manifest: Mapping[str, Any]) -> str:
     """The network's own mask only where no byte of it has changed since."""
     if not manifest:
         return "MANUAL"
-    written = manifest.get("masks")  # manifests of older versions have none
-    if written is None or written.get(mask.name, {}).get("sha256") == file_sha256(mask):
+    if not was_changed(manifest, mask):
         return "AUTOMATIC"
     logger.warning(
         "%s is not the file that the manifest beside it speaks of (SHA-256): it counts as corrected, SEMIAUTOMATIC, "

@@ -2,13 +2,8 @@
 
 from pydicom.dataset import Dataset
 
+from .contour_parts import AUTOMATIC, contour_parts
 from .contour_source import MANUFACTURER
-
-# where an object lists its parts, and what of a part is its name, its number and the way it was drawn
-_PARTS = {
-    "RTSTRUCT": ("StructureSetROISequence", "ROIName", "ROINumber", "ROIGenerationAlgorithm"),
-    "SEG": ("SegmentSequence", "SegmentLabel", "SegmentNumber", "SegmentAlgorithmType"),
-}
 
 
 def unapproved_names(header: Dataset) -> list[str]:
@@ -22,15 +17,9 @@ def unapproved_names(header: Dataset) -> list[str]:
     Returns:
         Their names, each also with its number, as the readers tell those of one name apart; [] for other objects.
     """
-    parts = _PARTS.get(str(header.get("Modality") or ""))
-    if parts is None or str(header.get("Manufacturer") or "").strip() != MANUFACTURER:
+    if str(header.get("Manufacturer") or "").strip() != MANUFACTURER:
         return []
     if str(header.get("ApprovalStatus") or "").strip().upper() == "APPROVED":
         return []
-    sequence, name, number, algorithm = parts
-    found = []
-    for item in header.get(sequence) or ():
-        if str(item.get(algorithm) or "").strip().upper() == "AUTOMATIC":
-            text = str(item.get(name) or "").strip()
-            found += [text, f"{text} (number {item.get(number)})"]
-    return found
+    drawn = [part for part in contour_parts(header) if part.algorithm == AUTOMATIC]
+    return [text for part in drawn for text in (part.name.strip(), f"{part.name.strip()} (number {part.number})")]

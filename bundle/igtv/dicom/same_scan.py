@@ -48,14 +48,14 @@ def check_same_scan(image: sitk.Image, reference: ReferenceSeries, source: Mappi
         _check_other_grid(image, reference)
     elif own in frames and not one_grid:
         logger.warning("the CT is not on the grid of %s; both are of one frame of reference", reference.series.label)
-    elif frames and own not in frames and not (one_grid and _share_on_grid(image, reference) <= DIFFERENT_SHARE):
+    elif not frames or own in frames:
+        check_same_image(image, reference)
+    elif not one_grid or _share_on_grid(image, reference) > DIFFERENT_SHARE:
         raise DicomError(
             f"{reference.series.label} lies in the frame of reference {own}, the CT that was segmented in "
             f"{', '.join(sorted(frames))}, as its case.json says, and their voxels are not the same: contours would "
             "lie at another place there, or in another patient; give the folder of that CT as --reference_dicom"
         )
-    else:
-        check_same_image(image, reference)
 
 
 def check_same_image(image: sitk.Image, reference: ReferenceSeries) -> None:

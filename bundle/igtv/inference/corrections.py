@@ -1,11 +1,10 @@
 """Masks that people corrected in place stay when their case is segmented once more."""
 
-import json
 import logging
 from pathlib import Path
 
-from ..files import file_sha256
-from .manifest import CASE_MANIFEST, MODEL_MASKS
+from ..files import free_path
+from .manifest import MODEL_MASKS, read_case_manifest, was_changed
 
 SUFFIX = ".nii.gz"
 
@@ -21,32 +20,14 @@ def keep_corrections(folder: Path) -> list[Path]:
     Returns:
         The new paths: `pred_corrected.nii.gz`, or with the next free number, `pred_corrected_2.nii.gz`.
     """
-    written = _written(folder)
+    manifest = read_case_manifest(folder)
     kept = []
     for name in MODEL_MASKS:
         path = folder / name
-        if not written or not path.is_file() or file_sha256(path) == written.get(name):
+        if not path.is_file() or not was_changed(manifest, path):
             continue
-        target = _free_name(path)
+        target = free_path(path.with_name(f"{name.removesuffix(SUFFIX)}_corrected{SUFFIX}"), SUFFIX)
         path.rename(target)
         logger.warning("Case %s: %s was changed since it was made and is kept as %s", folder.name, name, target.name)
         kept.append(target)
     return kept
-
-
-def _written(folder: Path) -> dict[str, str]:
-    """SHA-256 of the masks as the network left them."""
-    try:
-        manifest = json.loads((folder / CASE_MANIFEST).read_text(encoding="utf-8"))
-        return {name: entry["sha256"] for name, entry in manifest["masks"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _free_name(path: Path) -> Path:
-    stem = path.name.removesuffix(SUFFIX) + "_corrected"
-    target, number = path.with_name(stem + SUFFIX), 1
-    while target.exists():
-        number += 1
-        target = path.with_name(f"{stem}_{number}{SUFFIX}")
-    return target

@@ -70,6 +70,26 @@ def write_manifest(path: str | Path, manifest: Mapping[str, Any]) -> Path:
     return write_json(path, json_safe(manifest))
 
 
+def read_case_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest that `inferring` left beside the masks of a case; {} where there is none that can be read."""
+    try:
+        manifest = json.loads((folder / CASE_MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) and manifest.get("command") == "inferring" else {}
+
+
+def was_changed(manifest: Mapping[str, Any], mask: Path) -> bool:
+    """Whether a mask is not the file that the manifest of its case speaks of: somebody has edited it since.
+
+    Args:
+        manifest: of its case; one without the masks' SHA-256, as of older versions, tells of no change.
+        mask: one of `MODEL_MASKS`.
+    """
+    written = manifest.get("masks")
+    return isinstance(written, Mapping) and written.get(mask.name, {}).get("sha256") != file_sha256(mask)
+
+
 def versions() -> dict[str, str | None]:
     """Versions of this bundle and of what its numbers depend on, and the kind of machine (not its name)."""
     return {

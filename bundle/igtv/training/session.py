@@ -11,7 +11,7 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..files import TEMPORARY_PREFIX
+from ..files import TEMPORARY_PREFIX, free_path
 from ..locks import locked
 from .allocator import keep_freed_memory
 from .checkpoint_keeper import BEST_NAME, CHECKPOINT_NAME, LAST_NAME, CheckpointKeeper, WeightsKeeper, check_resumable
@@ -152,11 +152,7 @@ def set_aside(output_dir: Path) -> None:
     found = [output_dir / name for name in RESULTS if (output_dir / name).exists()]
     if not found:
         return
-    name = f"previous_{datetime.now():%Y%m%d_%H%M%S}"
-    target, number = output_dir / name, 1
-    while target.exists():
-        number += 1
-        target = output_dir / f"{name}_{number}"
+    target = free_path(output_dir / f"previous_{datetime.now():%Y%m%d_%H%M%S}")
     target.mkdir()
     for entry in found:
         shutil.move(os.fspath(entry), os.fspath(target / entry.name))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
+from igtv.dicom.contour_parts import AUTOMATIC, contour_parts
 from igtv.dicom.errors import DicomError
 from igtv.dicom.ohif_export import exported_by_ohif
 from igtv.dicom.references import referenced_series
@@ -49,33 +50,22 @@ def look_at(header: Dataset, names: Sequence[str], automatic_counts: bool = Fals
         automatic_counts: also take what is marked as drawn by a network: a person has just submitted it.
     """
     modality = str(header.get("Modality", ""))
-    if modality == "SEG":
-        parts = [
-            (str(item.get("SegmentLabel", "")), str(item.get("SegmentAlgorithmType", "")))
-            for item in header.get("SegmentSequence") or ()
-        ]
-    elif modality == "RTSTRUCT":
-        parts = [
-            (str(item.get("ROIName", "")), str(item.get("ROIGenerationAlgorithm", "") or ""))
-            for item in header.get("StructureSetROISequence") or ()
-        ]
-    else:
-        parts = []
+    parts = contour_parts(header)
     wanted = {name.lower() for name in names}
-    named = [part for part in parts if part[0].strip().lower() in wanted]
-    drawn = [name for name, algorithm in named if automatic_counts or algorithm.strip().upper() != "AUTOMATIC"]
+    named = [part for part in parts if part.name.strip().lower() in wanted]
+    drawn = [part.name for part in named if automatic_counts or part.algorithm != AUTOMATIC]
     if not parts:
         reason = f"it is no SEG and no RTSTRUCT, but {modality or 'without modality'}"
     elif not named:
         reason = (
-            f"nothing in it is called {' or '.join(names)} (there are: {', '.join(name for name, _ in parts)[:200]})"
+            f"nothing in it is called {' or '.join(names)} (there are: {', '.join(part.name for part in parts)[:200]})"
         )
     elif not drawn:
         reason = "it was drawn by a network (AUTOMATIC) and corrected by nobody"
     elif modality == "SEG" and exported_by_ohif(header):
         reason = SLICES_REVERSED
     elif len(named) > 1:
-        reason = f"several parts of it are called {named[0][0]}"
+        reason = f"several parts of it are called {named[0].name}"
     else:
         reason = ""
     name = drawn[0] if not reason else ""
