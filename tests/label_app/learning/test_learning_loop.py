@@ -1,117 +1,29 @@
 """The app's training: what it takes from clients, what it shows them, how it ends. The cycle itself is a stand-in."""
 
 import json
-import shutil
 import threading
-from pathlib import Path
-from types import SimpleNamespace
 
-import nibabel as nib
-import numpy as np
 import pytest
 import torch
 from igtv.dicom.errors import DicomError
 from igtv.files import file_sha256
 from igtv.learning.cycle import CycleFailed, CycleStopped, cycle_folder
-from igtv.learning.frozen_set import read_frozen_set
-from igtv.learning.model_version import ModelVersion
 from igtv.learning.registry import ModelRegistry
 from igtv.networks.igtv_network import IGTVNetwork
 from igtv.networks.model_card import write_model_card
-from lib.learning import learning_loop
-from lib.learning.labelled_cases import labelled_cases, open_frozen_set
 from lib.learning.learning_loop import LearningLoop
 from lib.learning.models import open_models
 from lib.learning.tasks import LearnFromLabels, create_trainers
 from lib.options import AppOptions
-from lib.paths import DataFolders, data_folders
+from lib.paths import DataFolders
 from lib.server.errors import RequestError
 from lib.studies.data_folder import looking
-from lib.studies.errors import PetMissing
 from lib.studies.pacs import PacsError
 
 from ..waiting import wait_for
+from .six_cases import Datastore, finished
 
 PREPARED = {"spacing_mm": (3.0, 3.0, 3.0), "hu_window": (-100, 160), "suv_range": (0, 15)}
-PATIENTS = ["p0", "p1", "p2", "p3", "p4", "p5"]
-
-
-class Datastore:
-    """Six labelled cases, one of them without PET, one without tumour."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        random = np.random.RandomState(0)
-        for name in PATIENTS:
-            (folder / name).mkdir(parents=True)
-            for key, low, high in (("ct", -900, 100), ("pet", 0, 9)):  # HU, SUV
-                self._save(folder / name / f"{key}.nii.gz", random.uniform(low, high, (4, 4, 4)).astype(np.float32))
-            mask = (random.rand(4, 4, 4) > 0.5).astype(np.uint8) * (name != "p4")
-            self._save(folder / name / "label.nii.gz", mask)
-
-    @staticmethod
-    def _save(path, values):
-        nib.save(nib.Nifti1Image(values, np.eye(4)), path)
-
-    def final_labels(self):
-        return [
-            {
-                "image": name,
-                "patient_id": name,
-                "label": str(self.folder / name / "label.nii.gz"),
-                "no_tumour": name == "p4",
-                "version": 1,
-            }
-            for name in PATIENTS
-        ]
-
-    def refresh(self):
-        self.refreshed = getattr(self, "refreshed", 0) + 1
-
-    def undecided_labels(self):
-        return []
-
-    def case(self, image_id):
-        if image_id == "p5":
-            raise PetMissing("case p5 has no PET")
-        return {"case": image_id, "patient_id": image_id} | {
-            key: str(self.folder / image_id / f"{key}.nii.gz") for key in ("ct", "pet")
-        }
-
-
-@pytest.fixture
-def app(tmp_path, bundle_dir):
-    made = SimpleNamespace(
-        options=AppOptions(), folders=data_folders(str(tmp_path)).make(), bundle_dir=bundle_dir, learning=None
-    )
-    store = Datastore(tmp_path / "cases")
-    made.datastore = lambda: store
-    made.models = open_models(made)
-    create_trainers(made)
-    return made
-
-
-@pytest.fixture
-def cycle(monkeypatch, app):
-    """Stand-in for `run_cycle`: `cycle.calls` holds what it was given; `cycle.behave` does its work."""
-    record = SimpleNamespace(calls=[], behave=lambda **given: None)
-
-    def run(registry, cases, frozen, work_dir, settings, **given):
-        record.calls.append({"cases": cases, "frozen": frozen, "settings": settings, **given})
-        given["progress"].start(phase="collecting")
-        record.behave(**given)
-        decision = {"accepted": True, "reasons": ["better"], "dice": {"current": 0.4, "candidate": 0.6}}
-        given["progress"].update(state="done", version=2, accepted=True, reasons=["better"], dice=decision["dice"])
-        first = registry.current()
-        return ModelVersion("igtv", 2, first.path, first.card, first.sha256, {}, "accepted", {}, decision)
-
-    monkeypatch.setattr(learning_loop, "run_cycle", run)
-    return record
-
-
-def finished(app):
-    wait_for(lambda: app.learning.running() is None)
-    return app.learning.status()
 
 
 def test_stand_in_is_as_the_datastore(unlike_datastore):
@@ -166,97 +78,6 @@ def test_a_look_decides_nothing(app, own_model, tmp_path):
     assert open_models(app)["igtv"].began_with(own_model)
 
 
-def test_what_cannot_be_measured_is_not_frozen(app, caplog):
-    """It would stop every later training: the set is made once."""
-    store = app.datastore()
-    bad = store.folder / "p0" / "pet.nii.gz"
-    store._save(bad, np.full((4, 4, 4), np.nan, np.float32))
-    shutil.copy(store.folder / "p3" / "label.nii.gz", store.folder / "p4" / "label.nii.gz")
-    cases, _, _ = labelled_cases(store, threading.Event())
-    cases[4]["no_tumour"] = False
-    frozen = open_frozen_set(app.folders.learning / "frozen", cases, 0.4)
-    assert len(frozen.patients) == 2 and "p0" not in frozen.patients and "p0: pet" in caplog.text
-    given = store.folder / "given.json"
-    items = [{key: f"{name}/{key}.nii.gz" for key in ("ct", "pet", "label")} for name in ("p0", "p1")]
-    given.write_text(json.dumps({"validation": items}))
-    with pytest.raises(ValueError, match="1 of 2 cases of the frozen set given.json cannot be measured: p0: "):
-        open_frozen_set(app.folders.learning / "other", cases, 0.4, str(given))
-
-
-def test_a_training_takes_the_labels_and_freezes_patients_once(app, cycle):
-    record = app.learning.start("igtv", {"max_epochs": "3", "device": "cpu", "user": "anna"})
-    assert record["status"] in ("SUBMITTED", "RUNNING")
-    done = finished(app)
-    assert done["status"] == "DONE" and "igtv v0002 accepted: better" in done["details"][-1]
-    call = cycle.calls[0]
-    assert [case["case"] for case in call["cases"]] == ["p0", "p1", "p2", "p3", "p4"]  # p5 has no PET
-    assert [case["case"] for case in call["cases"] if case["no_tumour"]] == ["p4"]  # learned from as a negative
-    assert call["left_out"] == {"p5": "case p5 has no PET"} and app.datastore().refreshed == 1
-    assert call["user"] == "anna" and call["settings"].finetuning == {"epochs": 3, "device": "cpu"}
-    assert call["settings"].own_process
-    frozen = read_frozen_set(app.folders.learning / "frozen")
-    assert len(frozen.patients) == 2 and "p4" not in frozen.patients  # no tumour: Dice says nothing
-    app.learning.start("igtv", {})
-    finished(app)
-    assert cycle.calls[1]["frozen"].sha256 == frozen.sha256
-
-
-def test_a_frozen_set_of_the_user(app, cycle, tmp_path):
-    item = {key: f"p3/{key}.nii.gz" for key in ("ct", "pet", "label")} | {"patient_id": "p3"}
-    (tmp_path / "cases" / "held_out.json").write_text(json.dumps({"validation": [item]}))
-    app.options = AppOptions(frozen_set=str(tmp_path / "cases" / "held_out.json"), gate_margin=0.02)
-    app.learning.run({})
-    assert cycle.calls[0]["frozen"].patients == {"p3"}
-    assert cycle.calls[0]["settings"].rule.margin == 0.02
-
-
-@pytest.mark.parametrize("part", ["training", "validation", "testing"])
-def test_a_given_frozen_set_of_gtv_contours_is_refused(app, cycle, part):
-    """Where the datalist does not say the kind, it counts as right."""
-    given = app.datastore().folder / "held_out.json"
-    items = [{key: f"{name}/{key}.nii.gz" for key in ("ct", "pet", "label")} for name in ("p1", "p2", "p3")]
-    items[0]["label_kind"], items[1]["label_kind"] = "gtv", "igtv"
-    given.write_text(json.dumps({part: items}))
-    app.options = AppOptions(frozen_set=str(given))
-    with pytest.raises(ValueError, match="1 of 3 cases of the frozen set held_out.json hold GTV contours .*: p1. The"):
-        app.learning.run({})
-    assert not cycle.calls and not (app.folders.learning / "frozen").exists()
-    given.write_text(json.dumps({part: items[1:]}))
-    app.learning.run({})
-    assert cycle.calls[0]["frozen"].patients == {"p2", "p3"}
-
-
-def test_a_patient_told_after_the_freezing_stays_frozen(app, cycle, monkeypatch):
-    app.learning.run({})
-    frozen = cycle.calls[0]["frozen"]
-    one = sorted(frozen.patients)[0]
-    other = next(name for name in PATIENTS if name not in frozen.patients)
-    labels = [
-        entry | {"patient_id": "P7" if entry["image"] in (one, other) else entry["patient_id"]}
-        for entry in app.datastore().final_labels()
-    ]
-    monkeypatch.setattr(app.datastore(), "final_labels", lambda: labels)
-    app.learning.run({})
-    patients = {case["case"]: case["patient"] for case in cycle.calls[1]["cases"]}
-    assert patients[one] == patients[other] == one
-    assert frozen.leak(next(case for case in cycle.calls[1]["cases"] if case["case"] == other))
-
-
-def test_another_frozen_set_of_the_user_is_not_silently_ignored(app, cycle, tmp_path):
-    def give(name):
-        item = {key: f"{name}/{key}.nii.gz" for key in ("ct", "pet", "label")} | {"patient_id": name}
-        (tmp_path / "cases" / "held_out.json").write_text(json.dumps({"validation": [item]}))
-
-    app.options = AppOptions(frozen_set=str(tmp_path / "cases" / "held_out.json"))
-    give("p3")
-    app.learning.run({})
-    app.learning.run({})  # the same set again
-    give("p2")
-    with pytest.raises(ValueError, match=r"not that of held_out.json \(they differ in p2, p3\)"):
-        app.learning.run({})
-    assert len(cycle.calls) == 2
-
-
 @pytest.mark.parametrize("problem", [PacsError("the PACS does not answer"), DicomError("p1: no slices")])
 def test_one_case_that_cannot_be_had_does_not_end_every_training(app, cycle, monkeypatch, problem, caplog):
     store = app.datastore()
@@ -271,40 +92,6 @@ def test_one_case_that_cannot_be_had_does_not_end_every_training(app, cycle, mon
     app.learning.run({})
     assert [one["case"] for one in cycle.calls[1]["cases"]] == ["p0", "p2", "p3", "p4"]
     assert f"label of p1 left out: {problem}" in caplog.text
-
-
-def test_no_frozen_set_is_made_while_the_pacs_does_not_answer(app, cycle, monkeypatch):
-    store, gone = app.datastore(), [True]
-
-    def case(name):
-        if name == "p1" and gone:
-            raise PacsError("the PACS does not answer")
-        return Datastore.case(store, name)
-
-    monkeypatch.setattr(store, "case", case)
-    with pytest.raises(ValueError, match=r"made once.*\(p1\): train when they can be"):
-        app.learning.run({})
-    assert not (app.folders.learning / "frozen").exists()
-    gone.clear()
-    app.learning.run({})
-    assert len(cycle.calls) == 1
-
-
-def test_labels_of_undecided_studies_are_said_and_no_frozen_set_is_made_without_them(app, cycle, monkeypatch):
-    """The study of p0 is decided only after the first attempt."""
-    store = app.datastore()
-    waiting = ["p0"]
-    labels = Datastore.final_labels(store)
-    monkeypatch.setattr(store, "undecided_labels", lambda: list(waiting))
-    monkeypatch.setattr(store, "final_labels", lambda: [one for one in labels if one["image"] not in waiting])
-    with pytest.raises(ValueError, match=r"made once.*\(p0\): train when they can be"):
-        app.learning.run({})
-    waiting.clear()
-    app.learning.run({})
-    waiting.append("p0")
-    app.learning.run({})
-    assert [one["case"] for one in cycle.calls[1]["cases"]] == ["p1", "p2", "p3", "p4"]
-    assert "has not told yet which PET" in cycle.calls[1]["left_out"]["p0"]
 
 
 def test_a_pacs_that_is_away_does_not_end_a_training_of_what_is_here(app, cycle, monkeypatch, caplog):
